@@ -1,0 +1,102 @@
+"""How a network is called: lower precision where it is safe, and mirrored copies averaged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import chain, combinations
+from typing import Any
+
+import torch
+from monai.inferers import Inferer, SimpleInferer
+
+logger = logging.getLogger("pipeline")
+
+
+class PrecisionInferer(Inferer):
+    """Run another inferer under autocast where the device gains from it, and return float32 logits.
+
+    `precision="auto"` means: on a CPU with native bfloat16 instructions (AVX512_BF16 or AMX), bf16 after a check of
+    the network itself: the first input is computed in both precisions, and bf16 is kept only if the relative
+    difference of the logits stays below `tolerance`. Everything else runs in float32 (on CUDA the engine's own
+    `amp` is in charge). Processors without those instructions emulate bf16 at a fraction of float32's speed.
+
+    Args:
+        inferer: what calls the network, e.g. a sliding window; default MONAI's SimpleInferer.
+        precision: "auto", "bf16" (no check) or "fp32".
+        tolerance: largest accepted |bf16 - fp32| / |fp32| in the Euclidean norm over one input's logits.
+    """
+
+    def __init__(self, inferer: Inferer | None = None, *, precision: str = "auto", tolerance: float = 0.05) -> None:
+        super().__init__()
+        if precision not in ("auto", "bf16", "fp32"):
+            raise ValueError(f"precision must be auto, bf16 or fp32, got {precision!r}")
+        self.inferer = SimpleInferer() if inferer is None else inferer
+        self.precision = precision
+        self.tolerance = tolerance
+        self._bf16: bool | None = {"bf16": True, "fp32": False}.get(precision)
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Logits of `network` for `inputs` (B, C, X, Y, Z), as float32."""
+
+        def run(window: torch.Tensor, *window_args: Any, **window_kwargs: Any) -> torch.Tensor:
+            if self._bf16 is None:
+                self._bf16 = cpu_has_bf16(window.device) and self._agrees(window, network)
+            with torch.autocast(window.device.type, torch.bfloat16, enabled=self._bf16):
+                logits = network(window, *window_args, **window_kwargs)
+            return logits.float() if self._bf16 else logits
+
+        return self.inferer(inputs, run, *args, **kwargs)
+
+    @torch.no_grad()
+    def _agrees(self, window: torch.Tensor, network: Callable[..., torch.Tensor]) -> bool:
+        """Compare both precisions on one window, in evaluation mode so that no running statistic moves."""
+        sample = window[:1]
+        was_training = getattr(network, "training", False)
+        if was_training:
+            network.eval()
+        try:
+            exact = network(sample)
+            with torch.autocast(sample.device.type, torch.bfloat16):
+                rough = network(sample).float()
+        finally:
+            if was_training:
+                network.train()
+        error = float((rough - exact).norm() / exact.norm().clamp_min(1e-12))
+        if error > self.tolerance:
+            logger.warning("bf16 differs from fp32 by %.1f%% on this processor: computing in fp32", 100 * error)
+            return False
+        logger.info("bf16 differs from fp32 by %.2f%%: computing in bf16", 100 * error)
+        return True
+
+
+def cpu_has_bf16(device: torch.device) -> bool:
+    """Whether `device` is a CPU with native bfloat16 arithmetic."""
+    return device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    )
+
+
+class MirrorInferer(Inferer):
+    """Average the logits over all mirrored copies of the input (test-time augmentation).
+
+    Args:
+        inferer: what calls the network on each copy.
+        axes: spatial axes to mirror, e.g. (0, 1) for the four in-plane copies; none leaves one plain pass.
+    """
+
+    def __init__(self, inferer: Inferer, *, axes: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.inferer = inferer
+        axes = tuple(axes)
+        self.mirrors = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Mean logits (B, classes, X, Y, Z); the cost grows by 2 to the power of the number of axes."""
+        total = None
+        for mirror in self.mirrors:
+            dims = [axis + 2 for axis in mirror]
+            logits = self.inferer(inputs.flip(dims) if dims else inputs, network, *args, **kwargs)
+            logits = logits.flip(dims) if dims else logits
+            total = logits if total is None else total.add_(logits)
+        return total.div_(len(self.mirrors)) if len(self.mirrors) > 1 else total
