@@ -1,0 +1,14 @@
+"""Which files belong to a dataset, to a fold and to a side of it: raw folders become one form of JSON list."""
+
+from __future__ import annotations
+
+from pipeline.datalists.datalist import (
+    check_no_leak,
+    items,
+    load_datalist,
+    resolve_datalist,
+    save_datalist,
+)
+from pipeline.datalists.images import list_images
+
+__all__ = ["check_no_leak", "items", "list_images", "load_datalist", "resolve_datalist", "save_datalist"]

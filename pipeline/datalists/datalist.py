@@ -1,0 +1,263 @@
+"""The one form of datalist that every raw layout is turned into: read, checked, written, and filtered by fold."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import DataError, Problem
+
+SECTIONS = ("training", "testing")
+KEY_ORDER = ("name", "description", "labels", "modality", "reference", "licence", "split", "provenance")
+
+
+def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a datalist and check its form.
+
+    Args:
+        path: a JSON file with a list "training" and, if need be, a list "testing" (MONAI's and Auto3DSeg's form).
+    Returns:
+        the datalist as it stands in the file, "testing" added as an empty list where it is absent.
+    Raises:
+        DataError: no such file, no JSON, or items of the wrong form; every problem is named.
+    """
+    remedy = "Build one by `volseg datalist acdc ROOT -o DATALIST.json`"
+    try:
+        datalist = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(Problem(str(path), "a datalist", error.strerror or str(error), remedy)) from None
+    except ValueError as error:
+        raise DataError(Problem(str(path), "a datalist in JSON", f"a syntax error ({error})", remedy)) from None
+    problems = list(_problems(datalist, str(path)))
+    if problems:
+        raise DataError(problems)
+    return {**datalist, "testing": datalist.get("testing", [])}
+
+
+def save_datalist(datalist: dict[str, Any], path: str | os.PathLike, *, overwrite: bool = False) -> Path:
+    """Check a datalist for its form and for leaks and write it, one item per line so that differences can be read.
+
+    Args:
+        datalist: the dictionary to write.
+        path: the JSON file; its folder is made.
+        overwrite: replace an existing file.
+    Returns:
+        the path written.
+    Raises:
+        DataError: the form is wrong, a patient is on two sides, or the file is already there.
+    """
+    path = Path(path)
+    problems = list(_problems(datalist, str(path)))
+    if problems:
+        raise DataError(problems)
+    check_no_leak(datalist)
+    if path.exists() and not overwrite:
+        raise DataError(Problem(str(path), "no file yet", "an existing one", "Give --overwrite or another output file"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(_to_json(datalist))
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def items(
+    datalist: dict[str, Any] | str | os.PathLike,
+    *,
+    dataset_dir: str | os.PathLike,
+    section: Literal["training", "testing"] = "training",
+    fold: int | None = None,
+    side: Literal["train", "validation"] | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """The items of one section, fold and side, with full paths, every file checked to be there.
+
+    Args:
+        datalist: a datalist or the path of one.
+        dataset_dir: the folder that the paths are relative to. Where it is itself the folder `training` that the
+            paths begin with, it is taken as such.
+        section: the list to take.
+        fold: the items of this fold are validation, the others are trained on. Without it every item is.
+        side: which of the two; without it both.
+        limit: at most so many items, the first ones.
+    Returns:
+        copies of the items; "image" (a path or a list of paths) and "label" joined with dataset_dir, "case" filled
+        in from the file name where the list has none.
+    Raises:
+        DataError: no such folder, nothing listed, no such fold, or files missing (the first three and how many).
+    """
+    source = "the datalist" if isinstance(datalist, dict) else str(datalist)
+    datalist = datalist if isinstance(datalist, dict) else load_datalist(datalist)
+    _check_folder(dataset_dir, datalist)
+    chosen = _choose(datalist, source, section=section, fold=fold, side=side)[:limit]
+    if not chosen:
+        raise DataError(Problem(source, f"items in '{section}'", "none", "Choose another list, fold or limit"))
+    joined = [_join(item, dataset_dir) for item in chosen]
+    missing = [path for item in joined for path in files_of(item) if not os.path.isfile(path)]
+    if missing:
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise DataError(
+            Problem(
+                str(dataset_dir),
+                f"the {sum(len(files_of(item)) for item in joined)} files that {source} lists",
+                f"{len(missing)} missing: {names}",
+                "Give the folder that the list was built from by --dataset_dir, or list what is there by "
+                f"`volseg datalist acdc {dataset_dir} -o {os.path.join(dataset_dir, 'datalist.json')}`",
+            )
+        )
+    return joined
+
+
+def resolve_datalist(dataset_dir: str | os.PathLike, default: str | os.PathLike) -> str:
+    """The list that lies beside the data (dataset_dir/datalist.json) where there is one, else `default`."""
+    beside = os.path.join(dataset_dir, "datalist.json")
+    return beside if os.path.isfile(beside) else str(default)
+
+
+def check_no_leak(datalist: dict[str, Any]) -> None:
+    """Raise a DataError that names every patient in two folds, or in both training and testing.
+
+    Items without "patient" count by their case, so a list that does not name patients cannot be checked further.
+    """
+    folds: dict[str, set] = {}
+    for item in datalist["training"]:
+        folds.setdefault(_patient(item), set()).add(item.get("fold"))
+    tested = {_patient(item) for item in datalist.get("testing", [])}
+    remedy = "Put all cases of a patient on one side"
+    problems = [
+        Problem(patient, "one fold", "folds " + ", ".join(sorted(map(str, found))), remedy)
+        for patient, found in sorted(folds.items())
+        if len(found) > 1
+    ]
+    problems += [Problem(patient, "training or testing", "both", remedy) for patient in sorted(tested & set(folds))]
+    if problems:
+        raise DataError(problems)
+
+
+def files_of(item: dict[str, Any]) -> list[str]:
+    """Every file of one item: its image or images, then its label where it has one."""
+    images = item["image"] if isinstance(item["image"], list) else [item["image"]]
+    return [*images, item["label"]] if item.get("label") else list(images)
+
+
+def case_name(path: str | os.PathLike) -> str:
+    """The file's name without its folder and without its suffix (.nii.gz is one suffix)."""
+    name = os.path.basename(path)
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else os.path.splitext(name)[0]
+
+
+def _problems(datalist: Any, source: str) -> Iterable[Problem]:
+    remedy = "Correct the list, or build it again by `volseg datalist`"
+    if not isinstance(datalist, dict) or not isinstance(datalist.get("training"), list):
+        yield Problem(source, "an object with a list 'training'", type(datalist).__name__, remedy)
+        return
+    for section in SECTIONS:
+        entries = datalist.get(section, [])
+        if not isinstance(entries, list):
+            yield Problem(f"{source}: {section}", "a list", type(entries).__name__, remedy)
+            continue
+        for index, item in enumerate(entries):
+            for expected, found in _item_faults(item, section):
+                yield Problem(f"{source}: {section}[{index}]", expected, found, remedy)
+    entries = [item for section in SECTIONS for item in datalist.get(section, []) if isinstance(item, dict)]
+    for case, count in Counter(item["case"] for item in entries if "case" in item).items():
+        if count > 1:
+            yield Problem(f"{source}: {case}", "one item for each case", f"{count} items", remedy)
+
+
+def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
+    if not isinstance(item, dict):
+        yield "an object", repr(item)
+        return
+    image = item.get("image")
+    if not (_is_path(image) or (isinstance(image, list) and image and all(map(_is_path, image)))):
+        yield "'image': a path or a list of paths", repr(image)
+    if section == "training" and not _is_path(item.get("label")):
+        yield "'label': a path", repr(item.get("label"))
+    if "fold" in item and (not isinstance(item["fold"], int) or isinstance(item["fold"], bool)):
+        yield "'fold': a whole number", repr(item["fold"])
+    for key in item:
+        if key.startswith(("image_", "label_")):  # MONAI 1.6's Spacingd calls .update on every such value
+            yield "no key that begins with image_ or label_", key
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _patient(item: dict[str, Any]) -> str:
+    return str(item.get("patient") or item.get("case") or case_name(files_of(item)[0]))
+
+
+def _check_folder(dataset_dir: str | os.PathLike, datalist: dict[str, Any]) -> None:
+    if os.path.isdir(dataset_dir):
+        return
+    name = str(datalist.get("name", "data")).split("_")[0]
+    remedy = f"Write phantoms there by `make demo`, or name the real set's folder by `--dataset_dir path/to/{name}`"
+    raise DataError(Problem(str(dataset_dir), "the folder of the data set", "no such folder", remedy))
+
+
+def _choose(
+    datalist: dict[str, Any], source: str, *, section: str, fold: int | None, side: str | None
+) -> list[dict[str, Any]]:
+    if section not in SECTIONS or side not in ("train", "validation", None):
+        raise ValueError(f"no such section or side: {section!r}, {side!r}")
+    entries = datalist.get(section, [])
+    if not entries or section == "testing":
+        return entries
+    if fold is None and side == "validation":
+        raise DataError(Problem("fold", "a number, to have a validation side", "none", "Set fold to 0, say"))
+    if fold is None:
+        return entries
+    folds = sorted({item["fold"] for item in entries if "fold" in item})
+    if fold not in folds:
+        there = ", ".join(map(str, folds)) or "none"
+        raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", "Choose one of these folds"))
+    if side is None:
+        return entries
+    return [item for item in entries if (item.get("fold") == fold) == (side == "validation")]
+
+
+def _join(item: dict[str, Any], dataset_dir: str | os.PathLike) -> dict[str, Any]:
+    joined = dict(item)
+    joined.setdefault("case", case_name(files_of(item)[0]))
+    images = item["image"]
+    joined["image"] = (
+        [_full(path, dataset_dir) for path in images] if isinstance(images, list) else _full(images, dataset_dir)
+    )
+    if item.get("label"):
+        joined["label"] = _full(item["label"], dataset_dir)
+    return joined
+
+
+def _full(path: str, dataset_dir: str | os.PathLike) -> str:
+    first, _, rest = path.partition("/")
+    if first in SECTIONS and not os.path.isdir(os.path.join(dataset_dir, first)):
+        here = os.path.normpath(dataset_dir)
+        if os.path.basename(os.path.abspath(here)) in SECTIONS:
+            return os.path.normpath(os.path.join(here, os.pardir, path))
+        return os.path.join(here, rest)
+    return os.path.join(dataset_dir, path)
+
+
+def _to_json(datalist: dict[str, Any]) -> str:
+    keys = [key for key in KEY_ORDER if key in datalist]
+    keys += [key for key in datalist if key not in (*KEY_ORDER, "numTraining", "numTest", *SECTIONS)]
+    body = {key: datalist[key] for key in keys}
+    body["numTraining"] = len(datalist["training"])
+    body["numTest"] = len(datalist.get("testing", []))
+    text = json.dumps(body, indent=1, ensure_ascii=False)[: -len("\n}")]
+    for section in SECTIONS:
+        lines = [json.dumps(item, ensure_ascii=False) for item in datalist.get(section, [])]
+        text += f',\n "{section}": [' + ("\n  " + ",\n  ".join(lines) + "\n " if lines else "") + "]"
+    return text + "\n}\n"

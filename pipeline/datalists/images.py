@@ -1,0 +1,83 @@
+"""The images below a folder, for inference, where no datalist names them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from pipeline.datalists.datalist import case_name
+from pipeline.errors import DataError, Problem
+
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+MASKS = ("_gt", "_seg", "_mask", "_pred")
+
+
+def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
+    """Every volume below a folder, or the one file given.
+
+    Left out below a folder: names and folders that begin with a dot, masks (stems that end in _gt, _seg, _mask or
+    _pred), and a cine file `X_4d` where frames `X_frameNN` of it lie beside it.
+
+    Args:
+        folder_or_file: a folder, searched with all its subfolders, or one image.
+    Returns:
+        [{"image": path, "case": name}], sorted by path. The case is the file's stem; stems that occur more than once
+        are preceded by their folders, so that names are unique.
+    Raises:
+        DataError: no such path, or no image there.
+    """
+    root = Path(folder_or_file)
+    looked_for = "an image (" + ", ".join(SUFFIXES) + ")"
+    if root.is_file() and not _is_image(root.name):
+        raise DataError(Problem(str(root), looked_for, "another kind of file", "Convert it to NIfTI"))
+    if root.is_file():
+        return [{"image": str(root), "case": case_name(root)}]
+    if not root.is_dir():
+        raise DataError(Problem(str(root), "a folder or an image", "no such path", "Check how it is spelt"))
+    found = [path for path in _walk(root) if _is_image(path.name) and not case_name(path).endswith(MASKS)]
+    found = [path for path in found if not _has_frames(path, found)]
+    if not found:
+        raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))
+    return [{"image": str(path), "case": case} for path, case in zip(found, _unique_names(found, root), strict=True)]
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _walk(root: Path) -> list[Path]:
+    found, seen = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        if real not in seen:
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
+        seen.add(real)
+    return sorted(found)
+
+
+def _has_frames(path: Path, found: list[Path]) -> bool:
+    stem = case_name(path)
+    if not stem.endswith("_4d"):
+        return False
+    frames = stem.removesuffix("_4d") + "_frame"
+    return any(other.parent == path.parent and other.name.startswith(frames) for other in found)
+
+
+def _unique_names(paths: list[Path], root: Path) -> list[str]:
+    def with_folders(path: Path) -> str:
+        return "_".join([*path.relative_to(root).parts[:-1], case_name(path)])
+
+    def with_suffix(path: Path) -> str:
+        return with_folders(path) + "_" + path.name[len(case_name(path)) :].strip(".").replace(".", "_")
+
+    names = [case_name(path) for path in paths]
+    for longer in (with_folders, with_suffix):
+        count = Counter(names)
+        names = [longer(path) if count[name] > 1 else name for path, name in zip(paths, names, strict=True)]
+    twice = [name for name, number in Counter(names).items() if number > 1]
+    if twice:
+        remedy = "Rename one of the files or segment the folders one by one"
+        raise DataError([Problem(name, "one image of this name", "several", remedy) for name in twice])
+    return names
