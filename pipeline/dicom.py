@@ -1,0 +1,108 @@
+"""A folder with one DICOM series, read as one volume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import DataError, Problem
+
+POSITION = "0020|0032"  # Image Position (Patient)
+UNEVEN = 0.05  # share of the slice distance by which a slice may lie off its place
+
+
+def is_series_folder(path: str | Path) -> bool:
+    """Whether a folder directly holds DICOM files (part 10 of the standard: the mark DICM after 128 bytes)."""
+    path = Path(path)
+    return path.is_dir() and any(_is_dicom(file) for file in _files(path))
+
+
+def series_folders(folder: str | Path) -> list[Path]:
+    """The folder itself or those below it that hold DICOM files, sorted."""
+    folder = Path(folder)
+    below = (child for child in folder.rglob("*") if child.is_dir() and not child.name.startswith("."))
+    return sorted(child for child in (folder, *below) if is_series_folder(child))
+
+
+def read_series(folder: str | Path) -> Any:
+    """Read the one DICOM series of a folder as a 3D SimpleITK image, slices sorted along their normal.
+
+    Raises:
+        DataError: no series, several (named with their number of files), slices missing, repeated or unevenly spaced,
+            or a file that cannot be read.
+    """
+    import SimpleITK
+
+    names = _one_series(Path(folder))
+    _check_positions(folder, names)
+    try:
+        if len(names) == 1:
+            return SimpleITK.ReadImage(names[0])
+        reader = SimpleITK.ImageSeriesReader()
+        reader.SetFileNames(names)
+        return reader.Execute()
+    except RuntimeError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise DataError(Problem(str(folder), "a readable DICOM series", why, "Export the series again")) from error
+
+
+def _one_series(folder: Path) -> list[str]:
+    import SimpleITK
+
+    series = {
+        uid: list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
+        for uid in SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    }
+    if not series:
+        raise DataError(Problem(str(folder), "a DICOM series", "none", "Give the folder that holds the slices"))
+    if len(series) > 1:
+        listing = "; ".join(f"{uid} ({len(files)} files)" for uid, files in sorted(series.items()))
+        raise DataError(
+            Problem(
+                str(folder), "one DICOM series", f"{len(series)}: {listing}", "Put each series into a folder of its own"
+            )
+        )
+    return next(iter(series.values()))
+
+
+def _check_positions(folder: str | Path, names: list[str]) -> None:
+    """GDCM sorts by position but fills no gap: a missing slice would silently stretch the heart."""
+    positions = [_position(name) for name in names]
+    if len(names) < 2 or any(position is None for position in positions):
+        return
+    steps = np.diff(np.array(positions), axis=0)
+    distances = np.linalg.norm(steps, axis=1)
+    usual = float(np.median(distances))
+    if distances.min() < 1e-3:
+        found = "several slices at one position"
+        remedy = "Split the phases of a cine series into one folder each"
+    elif np.linalg.norm(steps - np.median(steps, axis=0), axis=1).max() > UNEVEN * usual:
+        found = f"slice distances from {distances.min():.2f} to {distances.max():.2f} mm, or a shifted stack"
+        remedy = "Look for missing slices, or for a tilted gantry"
+    else:
+        return
+    raise DataError(Problem(str(folder), "evenly spaced slices", found, remedy))
+
+
+def _position(name: str) -> tuple[float, ...] | None:
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(name)
+    reader.ReadImageInformation()
+    if not reader.HasMetaDataKey(POSITION):
+        return None
+    return tuple(float(value) for value in reader.GetMetaData(POSITION).split("\\"))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith("."))
+
+
+def _is_dicom(file: Path) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(128)
+        return stream.read(4) == b"DICM"

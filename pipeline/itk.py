@@ -1,0 +1,68 @@
+"""MetaImage, NRRD and DICOM series by SimpleITK, with one line for what cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.dicom import read_series
+from pipeline.errors import DataError, Problem
+
+
+def read_itk(path: str | Path) -> Any:
+    """Read .mha, .mhd, .nrrd, .nrrd.gz or the folder of one DICOM series as a SimpleITK image; raises DataError."""
+    import SimpleITK
+
+    if Path(path).is_dir():
+        return read_series(path)
+    try:
+        with _plain(path) as plain:
+            return SimpleITK.ReadImage(str(plain))
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
+def itk_header(path: str | Path) -> Any:
+    """Something with GetSize, GetSpacing, GetOrigin and GetDirection; of a file only the header is read."""
+    import SimpleITK
+
+    if Path(path).is_dir():
+        return read_itk(path)
+    reader = SimpleITK.ImageFileReader()
+    try:
+        with _plain(path) as plain:
+            reader.SetFileName(str(plain))
+            reader.ReadImageInformation()
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return reader
+
+
+def unreadable(path: str | Path, error: Exception) -> DataError:
+    """The problem of a file that a library failed to read: that it is not there, or the last line of what was said."""
+    if not Path(path).exists():
+        return DataError(Problem(str(path), "an image", "nothing of that name", "Check the path"))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    why = lines[-1] if lines else type(error).__name__
+    return DataError(
+        Problem(str(path), "a readable image", f"one that is not ({why[:160]})", "Copy or convert the file again")
+    )
+
+
+@contextmanager
+def _plain(path: str | Path) -> Iterator[Path]:
+    """The path itself, or for .nrrd.gz (which ITK does not know) a decompressed copy for as long as the context."""
+    path = Path(path)
+    if not path.name.lower().endswith(".nrrd.gz"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / path.name[: -len(".gz")]
+        with gzip.open(path, "rb") as packed, plain.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+        yield plain
