@@ -78,9 +78,7 @@ def as_labels(labels: np.ndarray, num_classes: int, *, name: str = "label map") 
     if labels.dtype == bool:
         labels = labels.view(np.uint8)
     whole = np.issubdtype(labels.dtype, np.integer)
-    if labels.size and not (
-        labels.min() >= 0 and labels.max() < num_classes and (whole or _all_whole(labels))
-    ):
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes and (whole or _all_whole(labels))):
         foreign = [value for value in np.unique(labels).tolist() if value not in range(num_classes)]
         raise ValueError(f"{name}: labels are 0 to {num_classes - 1}, found {_some(foreign)}")
     return labels.astype(np.uint8 if num_classes <= 256 else np.int64, copy=False)
