@@ -1,0 +1,195 @@
+"""What a training leaves behind: the state to resume from, the best and the final weights, and what they are worth."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from pipeline.errors import DataError, Problem
+
+logger = logging.getLogger("pipeline")
+
+STATE_FILE = "last.pt"
+BEST_FILE = "model.pt"
+FINAL_FILE = "model_final.pt"
+PREVIOUS_FILE = "model_prev.pt"
+
+
+class Checkpoints:
+    """Save after every epoch, keep the best weights, and go on where a killed run stopped.
+
+    In `ckpt_dir`: last.pt (model, optimizer, scheduler, epoch, best score: everything that resuming needs; random
+    generators are renewed from (seed, epoch)), model.pt (best validation score, weights alone), model.json (what
+    model.pt is worth), model_final.pt (weights after the last epoch). Every file is written to a temporary name and
+    renamed, so that a kill at any moment leaves the previous one whole.
+
+    A model.pt that lies there already is replaced only by a better score on the same datalist and fold; where the two
+    cannot be compared it is kept as model_prev.pt, and the log says so.
+
+    Args:
+        ckpt_dir: folder; made where it is missing.
+        network: the network, or its DistributedDataParallel wrapper.
+        objects: what else has a state, by name: optimizer, lr_scheduler.
+        validator: the evaluator whose key metric chooses the best epoch (higher is better).
+        identity: what makes scores comparable, e.g. {"datalist": digest, "fold": 0}.
+        enabled: whether this process writes (the first of several).
+    """
+
+    def __init__(
+        self,
+        *,
+        ckpt_dir: str,
+        network: torch.nn.Module,
+        objects: Mapping[str, Any],
+        validator: Engine,
+        identity: Mapping[str, Any],
+        enabled: bool = True,
+    ) -> None:
+        self.folder = Path(ckpt_dir)
+        self.network = getattr(network, "module", network)
+        self.objects = dict(objects)
+        self.validator = validator
+        self.identity = dict(identity)
+        self.enabled = enabled
+        self._own_best = False
+
+    def attach(self, engine: Engine) -> None:
+        """Register at the end of each epoch and of the training; attach after the validation handler."""
+        if self.enabled:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+            engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def resume(self, engine: Engine) -> bool:
+        """Continue the run in `ckpt_dir`, if there is one.
+
+        Returns:
+            whether a state was loaded; without one the training starts from the beginning.
+
+        Raises:
+            DataError: the state cannot be read, or belongs to another datalist, fold or network.
+        """
+        path = self.folder / STATE_FILE
+        if not path.is_file():
+            logger.info("nothing to resume in %s: starting from the beginning", self.folder)
+            return False
+        state = _load(path)
+        if state.get("identity") != self.identity:
+            found = f"a run on {_sentence(state.get('identity') or {})}"
+            remedy = "Resume it with its own datalist and fold, or give another --output_dir"
+            raise DataError(Problem(str(path), f"a run on {_sentence(self.identity)}", found, remedy))
+        load_state(self.network, state["model"], path)
+        for name, item in self.objects.items():
+            item.load_state_dict(state[name])
+        if getattr(engine, "scaler", None) is not None and "scaler" in state:
+            engine.scaler.load_state_dict(state["scaler"])
+        engine.state.epoch = state["epoch"]
+        engine.state.iteration = state["epoch"] * engine.state.epoch_length
+        self.validator.state.best_metric = state["best_metric"]
+        self.validator.state.best_metric_epoch = state["best_metric_epoch"]
+        self._own_best = state["best_metric_epoch"] > 0
+        if engine.state.epoch >= engine.state.max_epochs:
+            logger.info("this run is finished: %d of %d epochs", engine.state.epoch, engine.state.max_epochs)
+        else:
+            logger.info("resuming after epoch %d of %d", engine.state.epoch, engine.state.max_epochs)
+        return True
+
+    def _save(self, engine: Engine) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        best = self.validator.state
+        if best.best_metric_epoch == engine.state.epoch:
+            self._save_best(float(best.best_metric), engine.state.epoch)
+        state = {
+            "model": self.network.state_dict(),
+            **{name: item.state_dict() for name, item in self.objects.items()},
+            "epoch": engine.state.epoch,
+            "best_metric": float(best.best_metric),
+            "best_metric_epoch": best.best_metric_epoch,
+            "identity": self.identity,
+        }
+        if getattr(engine, "scaler", None) is not None:
+            state["scaler"] = engine.scaler.state_dict()
+        save_atomically(state, self.folder / STATE_FILE)
+
+    def _save_best(self, score: float, epoch: int) -> None:
+        path = self.folder / BEST_FILE
+        if not self._own_best and path.is_file() and not self._may_replace(path, score):
+            return
+        self._own_best = True
+        save_atomically(self.network.state_dict(), path)
+        worth = {"metric": self.validator.state.key_metric_name, "score": score, "epoch": epoch, **self.identity}
+        temporary = path.with_suffix(".json.tmp")
+        temporary.write_text(json.dumps(worth, indent=4) + "\n", encoding="utf-8")
+        os.replace(temporary, path.with_suffix(".json"))
+
+    def _may_replace(self, path: Path, score: float) -> bool:
+        """Whether another run's model.pt makes way: if it is worse, or kept aside where no comparison is possible."""
+        card = path.with_suffix(".json")
+        worth = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        if "score" in worth and all(worth.get(key) == value for key, value in self.identity.items()):
+            if worth["score"] >= score:
+                logger.info("%s stays: its score %.4f is not below this run's %.4f", path, worth["score"], score)
+                return False
+            return True
+        os.replace(path, path.with_name(PREVIOUS_FILE))
+        logger.warning("%s was trained on other data or another fold: kept as %s", path, PREVIOUS_FILE)
+        return True
+
+    def _finish(self, engine: Engine) -> None:
+        save_atomically(self.network.state_dict(), self.folder / FINAL_FILE)
+
+
+def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.Module:
+    """Load a model.pt into `network`, strictly, without executing anything that the file may contain.
+
+    Raises:
+        DataError: the file is missing, is no file of weights, or belongs to another network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        remedy = "Train first (README), or give the weights of a finished run, RUN/models/model.pt"
+        raise DataError(Problem(str(path), "a file of weights", "none", remedy))
+    state = _load(path)
+    load_state(getattr(network, "module", network), state.get("model", state), path)
+    return network
+
+
+def load_state(network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Load `state` strictly; a mismatch is reported as one line that names the first parameter that differs."""
+    own = network.state_dict()
+    wrong = [f"{key} {tuple(own[key].shape)}" for key in own if key not in state or state[key].shape != own[key].shape]
+    wrong += [f"unknown {key}" for key in state if key not in own]
+    if wrong:
+        found = f"{len(wrong)} parameters that are missing or differ, the first {wrong[0]}"
+        remedy = "Use the network_def that these weights were trained with"
+        raise DataError(Problem(str(path), "weights of this network_def", found, remedy))
+    network.load_state_dict(state)
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """torch.save to a temporary name in the same folder, flushed to disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        remedy = "Take another copy of the file; a file that holds more than weights is refused"
+        raise DataError(Problem(str(path), "a PyTorch file of weights", reason, remedy)) from error
+
+
+def _sentence(identity: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in identity.items()) or "unknown data"
