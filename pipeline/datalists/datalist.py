@@ -241,13 +241,13 @@ def _join(item: dict[str, Any], dataset_dir: str | os.PathLike) -> dict[str, Any
 
 
 def _full(path: str, dataset_dir: str | os.PathLike) -> str:
+    """dataset_dir/path, or what is meant by it where dataset_dir is itself the folder that the path begins with."""
+    here = os.path.normpath(dataset_dir)
     first, _, rest = path.partition("/")
-    if first in SECTIONS and not os.path.isdir(os.path.join(dataset_dir, first)):
-        here = os.path.normpath(dataset_dir)
-        if os.path.basename(os.path.abspath(here)) in SECTIONS:
-            return os.path.normpath(os.path.join(here, os.pardir, path))
-        return os.path.join(here, rest)
-    return os.path.join(dataset_dir, path)
+    if first in SECTIONS and not os.path.isdir(os.path.join(here, first)):
+        choices = [os.path.join(here, rest), os.path.join(here, os.pardir, path)]
+        return next((choice for choice in choices if os.path.isfile(choice)), os.path.join(here, path))
+    return os.path.join(here, path)
 
 
 def _to_json(datalist: dict[str, Any]) -> str:

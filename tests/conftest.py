@@ -1,0 +1,29 @@
+"""What many tests start from: the real ACDC folder where there is one, and a small set of phantoms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def acdc_root() -> Path:
+    """The real ACDC folder (the one that holds training/): $VOLSEG_ACDC or, else, ../shared/data/acdc."""
+    root = Path(os.environ.get("VOLSEG_ACDC", REPOSITORY.parent / "shared" / "data" / "acdc"))
+    if not (root / "training").is_dir():
+        pytest.skip(f"no ACDC data set in {root}; name its folder by the environment variable VOLSEG_ACDC")
+    return root
+
+
+@pytest.fixture(scope="session")
+def phantom_acdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with six small phantom patients in ACDC's layout and their list, datalist.json. Read only."""
+    from pipeline.phantoms.acdc import write
+
+    root = tmp_path_factory.mktemp("phantoms") / "acdc"
+    write(root, patients=6, seed=0, size="small")
+    return root
