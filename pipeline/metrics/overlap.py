@@ -80,17 +80,18 @@ def as_labels(labels: np.ndarray, num_classes: int, *, name: str = "label map") 
     whole = np.issubdtype(labels.dtype, np.integer)
     if labels.size and not (labels.min() >= 0 and labels.max() < num_classes and (whole or _all_whole(labels))):
         foreign = [value for value in np.unique(labels).tolist() if value not in range(num_classes)]
-        raise ValueError(f"{name}: labels are 0 to {num_classes - 1}, found {_some(foreign)}")
+        raise ValueError(f"{name}: labels are 0 to {num_classes - 1}, found {some(foreign)}")
     return labels.astype(np.uint8 if num_classes <= 256 else np.int64, copy=False)
+
+
+def some(values: list, limit: int = 5) -> str:
+    """The first few values in words: "7, 9 and 3 more"."""
+    more = f" and {len(values) - limit} more" if len(values) > limit else ""
+    return ", ".join(f"{value:g}" for value in values[:limit]) + more
 
 
 def _all_whole(values: np.ndarray) -> bool:
     return bool((values == np.rint(values)).all())
-
-
-def _some(values: list, limit: int = 5) -> str:
-    more = f" and {len(values) - limit} more" if len(values) > limit else ""
-    return ", ".join(f"{value:g}" for value in values[:limit]) + more
 
 
 def _pair_codes(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:

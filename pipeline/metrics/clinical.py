@@ -1,0 +1,127 @@
+"""Cardiac volumes, ejection fractions and myocardial mass by patient, and how well two sets of them agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.metrics.files import write_files
+
+# g/ml; Schulz-Menger et al., J Cardiovasc Magn Reson 22:19, 2020, doi 10.1186/s12968-020-00610-6
+MYOCARDIAL_DENSITY = 1.05
+CAVITIES = ("LV", "RV")
+MYOCARDIUM = "MYO"
+SIDES = ("truth", "pred")
+
+# The table of the ACDC challenge's own script: volume predicted, error = predicted - truth, order LV, RV, MYO.
+ACDC_ORDER = ("LV", "RV", "MYO")
+
+
+def clinical_table(cases: pd.DataFrame, *, missing: Sequence[str] = ()) -> pd.DataFrame | None:
+    """One row for each patient, of truth and prediction.
+
+    Args:
+        cases: rows of scores.csv with the phases ED and ES.
+        missing: cases without a prediction: their predicted volumes are undefined, not 0 ml.
+
+    Returns:
+        patient, group, {LV,RV}_{EDV,ESV}_{truth,pred}_ml, {LV,RV}_EF_{truth,pred}_percent and
+        MYO_ED_mass_{truth,pred}_g, for the structures that were scored; NaN where a phase is absent or the
+        end-diastolic volume is 0. None where there are no ED and ES cases of named patients or no such structure.
+    """
+    structures = set(cases["structure"])
+    heart = [name for name in (*CAVITIES, MYOCARDIUM) if name in structures]
+    if not heart or not {"ED", "ES"} <= set(cases["phase"]) or not cases["patient"].all():
+        return None
+    cases = cases.assign(pred_ml=cases["pred_ml"].mask(cases["case"].isin(missing)))
+    patients = cases.drop_duplicates("patient")[["patient", "group"]].reset_index(drop=True)
+    columns: dict[str, pd.Series] = {}
+    for cavity in (name for name in CAVITIES if name in heart):
+        columns |= _cavity(cases, patients["patient"], cavity)
+    if MYOCARDIUM in heart:
+        for side in SIDES:
+            mass = _volumes(cases, patients["patient"], MYOCARDIUM, "ED", side) * MYOCARDIAL_DENSITY
+            columns[f"{MYOCARDIUM}_ED_mass_{side}_g"] = mass
+    return patients.assign(**columns)
+
+
+def agreement_table(clinical: pd.DataFrame) -> list[dict[str, Any]]:
+    """`agreement` of every quantity in the table of `clinical_table`, with its name and unit."""
+    rows = []
+    for column in (name for name in clinical if "_truth_" in name):
+        quantity, unit = column.split("_truth_")
+        pred = clinical[f"{quantity}_pred_{unit}"]
+        rows.append({"quantity": quantity, "unit": unit, **agreement(pred, clinical[column])})
+    return rows
+
+
+def agreement(pred: Sequence[float], truth: Sequence[float]) -> dict[str, float | int | None]:
+    """How well predictions agree with the truth (Bland and Altman, Lancet 1986, doi 10.1016/S0140-6736(86)90837-8).
+
+    Args:
+        pred, truth: one value for each patient; a pair with an undefined (NaN) value is left out and counted.
+
+    Returns:
+        n; r (Pearson; None for n < 3 or constant values); bias (mean of pred - truth); sd (of the differences, n - 1;
+        None for n < 2); loa_low and loa_high (bias ± 1.96 sd); mae (mean absolute error); undefined.
+    """
+    pairs = np.array([np.asarray(pred, float), np.asarray(truth, float)])
+    defined = pairs[:, np.isfinite(pairs).all(0)]
+    n = defined.shape[1]
+    difference = defined[0] - defined[1]
+    bias = float(difference.mean()) if n else None
+    sd = float(difference.std(ddof=1)) if n > 1 else None
+    varies = n > 2 and bool((np.ptp(defined, axis=1) > 0).all())
+    return {
+        "n": n,
+        "r": float(np.corrcoef(defined)[0, 1]) if varies else None,
+        "bias": bias,
+        "sd": sd,
+        "loa_low": None if sd is None else bias - 1.96 * sd,
+        "loa_high": None if sd is None else bias + 1.96 * sd,
+        "mae": float(np.abs(difference).mean()) if n else None,
+        "undefined": pairs.shape[1] - n,
+    }
+
+
+def write_acdc_csv(cases: pd.DataFrame, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the table that the ACDC challenge's own script writes: Name, Dice LV, Volume LV, Err LV(ml), ...
+
+    Volumes are the prediction's, in ml; Err is prediction minus truth. Structures not scored give empty cells.
+
+    Raises:
+        DataError: the file exists and `overwrite` is false.
+    """
+    path = Path(path)
+    table = pd.DataFrame({"Name": list(dict.fromkeys(cases["case"]))})
+    for structure in ACDC_ORDER:
+        rows = cases[cases["structure"] == structure].set_index("case").reindex(table["Name"])
+        table[f"Dice {structure}"] = rows["dice"].to_numpy()
+        table[f"Volume {structure}"] = rows["pred_ml"].to_numpy()
+        table[f"Err {structure}(ml)"] = (rows["pred_ml"] - rows["truth_ml"]).to_numpy()
+    content = table.to_csv(index=False, float_format="%.6g")
+    write_files(path.parent, {path.name: content}, overwrite=overwrite)
+    return path
+
+
+def _cavity(cases: pd.DataFrame, patients: pd.Series, cavity: str) -> dict[str, pd.Series]:
+    columns = {}
+    for name, phase in (("EDV", "ED"), ("ESV", "ES")):
+        for side in SIDES:
+            columns[f"{cavity}_{name}_{side}_ml"] = _volumes(cases, patients, cavity, phase, side)
+    for side in SIDES:
+        edv, esv = (columns[f"{cavity}_{name}_{side}_ml"] for name in ("EDV", "ESV"))
+        columns[f"{cavity}_EF_{side}_percent"] = 100 * (edv - esv) / edv.where(edv > 0, math.nan)
+    return columns
+
+
+def _volumes(cases: pd.DataFrame, patients: pd.Series, structure: str, phase: str, side: str) -> pd.Series:
+    """ml for each patient, in the order of `patients`; NaN where that phase is absent."""
+    chosen = cases[(cases["structure"] == structure) & (cases["phase"] == phase)]
+    by_patient = chosen.drop_duplicates("patient").set_index("patient")[f"{side}_ml"].astype(float)
+    return patients.map(by_patient)

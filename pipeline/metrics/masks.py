@@ -1,0 +1,128 @@
+"""Label maps on disk: their voxels and their grid, and whether two of them lie on the same one."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import volumes
+from pipeline.errors import DataError, Problem
+from pipeline.itk import read_itk, unreadable
+
+GRID_TOLERANCE_MM = 0.1
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A label map and its grid.
+
+    Args:
+        file: where it was read from.
+        array: label numbers as stored, (X, Y, Z) in nibabel's axis order; a 2D file has Z = 1.
+        spacing: mm along each axis; a NIfTI file's pixdim, also where its affine says otherwise (ACDC's do).
+        affine: (4, 4) voxel index -> RAS mm, its columns scaled to `spacing`.
+        stated_affine: (4, 4) as the file says.
+    """
+
+    file: str
+    array: np.ndarray
+    spacing: tuple[float, float, float]
+    affine: np.ndarray
+    stated_affine: np.ndarray
+
+
+def read_mask(path: str | Path) -> Mask:
+    """Read a NIfTI, MetaImage or NRRD file.
+
+    Raises:
+        DataError: it is absent, no image, damaged (the gzip stream too), not 2D or 3D, or without spacing.
+    """
+    array, stated = _read_nifti(path) if volumes.is_nifti(path) else _read_itk(path)
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3):
+        raise DataError(
+            Problem(
+                str(path),
+                "a label map with 3 axes",
+                "shape " + " x ".join(map(str, array.shape)),
+                "Give one label number for each voxel, and split a cine into its frames",
+            )
+        )
+    array = array if array.ndim == 3 else array[..., None]
+    spacing = volumes.spacing(path)
+    return Mask(str(path), array, spacing, _rescaled(stated, spacing), stated)
+
+
+def grid_fault(pred: Mask, truth: Mask) -> Problem | None:
+    """What is wrong with the prediction's grid: its shape, or where its corners lie (more than 0.1 mm off)."""
+    if pred.array.shape != truth.array.shape:
+        expected, found = (" x ".join(map(str, mask.array.shape)) for mask in (truth, pred))
+        remedy = f"Write the mask on the grid of its image, that of {truth.file}"
+        return Problem(pred.file, f"shape {expected} as the truth has", f"shape {found}", remedy)
+    distance = corner_displacement(pred.affine, truth.affine, truth.array.shape)
+    if distance <= GRID_TOLERANCE_MM or lost_pixdim(pred, truth):
+        return None
+    return Problem(
+        pred.file,
+        f"the grid of {truth.file}",
+        f"one whose corners lie up to {distance:.1f} mm away",
+        "Write the mask with its image's header; if only the header is wrong, switch the grid check off",
+    )
+
+
+def lost_pixdim(pred: Mask, truth: Mask) -> bool:
+    """Whether the prediction copied the truth's affine but not the pixdim that corrects it.
+
+    ACDC's files say 1 mm in the affine and the truth in pixdim, so a mask that a tool saved with "the image's affine"
+    holds the right voxels and the wrong millimetres.
+    """
+    shape = truth.array.shape
+    same = corner_displacement(pred.stated_affine, truth.stated_affine, shape) <= GRID_TOLERANCE_MM
+    return same and corner_displacement(pred.affine, truth.affine, shape) > GRID_TOLERANCE_MM
+
+
+def corner_displacement(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """The largest distance in mm between equal corners (voxel centres) of a grid under two affines."""
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+
+
+def _read_nifti(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    import nibabel as nib
+
+    try:
+        image = nib.load(path)
+        if str(path).lower().endswith(".gz"):  # to the stream's end, where its checksum is
+            image = type(image).from_bytes(gzip.decompress(Path(path).read_bytes()))
+        array = np.asanyarray(image.dataobj)
+    except Exception as error:  # each library below nibabel has its own
+        raise unreadable(path, error) from error
+    return array, np.asarray(image.affine, float)
+
+
+def _read_itk(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    import SimpleITK
+
+    image = read_itk(path)
+    size = image.GetDimension()
+    affine = np.eye(4)
+    if size == 3:
+        affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+        affine[:3, 3] = image.GetOrigin()
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # LPS -> RAS
+    array = SimpleITK.GetArrayFromImage(image)
+    vector = image.GetNumberOfComponentsPerPixel() > 1
+    return (np.moveaxis(array, -1, 0).T if vector else array.T), affine
+
+
+def _rescaled(affine: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """The affine with columns of length `spacing`, direction and origin kept; zero columns stay."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    scaled = affine.copy()
+    scaled[:3, :3] *= np.divide(spacing, lengths, out=np.ones(3), where=lengths > 0)
+    return scaled

@@ -1,0 +1,116 @@
+"""The scores of a set of cases: tables, summary and where they come from, written to and read from one folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.metrics import clinical, files
+from pipeline.metrics.summary import VOLUME, summarise
+
+VERSION = 1
+
+
+@dataclass
+class Scores:
+    """Everything that the score files hold.
+
+    Args:
+        cases: one row for each case and structure, and the structure "mean" (scores.csv).
+        slices: the same for each slice (slices.csv).
+        labels: name -> number of the structures.
+        definitions: metric -> sentence.
+        policy: what empty masks and missing predictions count for, in words and enum values.
+        provenance: program version, time, command, inputs, warnings.
+        missing: cases without a prediction.
+        files: for each case its name, image, label and pred (absolute paths), patient, phase, group (cases.json).
+    """
+
+    cases: pd.DataFrame
+    slices: pd.DataFrame
+    labels: dict[str, int]
+    definitions: dict[str, str]
+    policy: dict[str, str]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+
+    @cached_property
+    def summary(self) -> dict[str, list[dict[str, Any]]]:
+        """`pipeline.metrics.summary.summarise` of the two tables."""
+        return summarise(self.cases, self.slices)
+
+    @cached_property
+    def clinical(self) -> pd.DataFrame | None:
+        """Volumes, ejection fractions and mass by patient; None where the cases are not ED/ES pairs of a heart."""
+        return clinical.clinical_table(self.cases, missing=self.missing)
+
+    def mean(self, metric: str = "dice", structure: str = "mean", *, phase: str = "") -> float | None:
+        """One number of the summary, a mean over volumes; None where it is undefined or not there."""
+        rows = self.summary["by_phase"] if phase else self.summary["overall"]
+        for row in rows:
+            if (row["structure"], row["metric"], row.get("phase", "")) == (structure, metric, phase):
+                return row["mean"]
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of scores.json."""
+        table = self.clinical
+        heart = None
+        if table is not None:
+            rows = table.astype(object).where(table.notna(), None).to_dict("records")
+            heart = {"patients": rows, "agreement": clinical.agreement_table(table)}
+        return {
+            "version": VERSION,
+            "labels": self.labels,
+            "definitions": self.definitions,
+            "policy": self.policy,
+            "unit": VOLUME,
+            "provenance": self.provenance,
+            "summary": self.summary,
+            "missing": self.missing,
+            "clinical": heart,
+        }
+
+    def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
+        """Write scores.csv, slices.csv, scores.json, cases.json and, for hearts, clinical.csv.
+
+        Returns:
+            The folder.
+
+        Raises:
+            DataError: one of the files exists and `overwrite` is false; then nothing is written.
+        """
+        out = Path(out)
+        contents = {
+            "scores.csv": files.to_csv(self.cases),
+            "slices.csv": files.to_csv(self.slices),
+            "cases.json": files.to_json(self.files),
+            "scores.json": files.to_json(self.to_json()),
+        }
+        if self.clinical is not None:
+            contents["clinical.csv"] = files.to_csv(self.clinical)
+        files.write_files(out, contents, overwrite=overwrite)
+        if self.clinical is None:
+            (out / "clinical.csv").unlink(missing_ok=True)  # of the scores that were overwritten
+        return out
+
+
+def read_scores(out: str | Path) -> Scores:
+    """Read what `Scores.write` wrote; numbers agree to 9 digits.
+
+    Raises:
+        DataError: a file is absent or unreadable.
+    """
+    out = Path(out)
+    content = files.read_json(out / "scores.json")
+    return Scores(
+        cases=files.read_table(out / "scores.csv"),
+        slices=files.read_table(out / "slices.csv"),
+        files=files.read_json(out / "cases.json"),
+        **{key: content[key] for key in ("labels", "definitions", "policy", "provenance", "missing")},
+    )
