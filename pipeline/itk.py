@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.dicom import read_series
 from pipeline.errors import DataError, Problem
 
@@ -41,6 +43,28 @@ def itk_header(path: str | Path) -> Any:
     except Exception as error:
         raise unreadable(path, error) from error
     return reader
+
+
+def as_volume(image: Any, name: str | Path) -> Any:
+    """The image itself if it has three axes, one slice of 1 mm for two axes; raises DataError for anything else."""
+    import SimpleITK
+
+    components = image.GetNumberOfComponentsPerPixel()
+    if image.GetDimension() == 2 and components == 1:
+        image = SimpleITK.JoinSeries([image], 0.0, 1.0)
+    if image.GetDimension() != 3 or components != 1:
+        found = f"{image.GetDimension()} axes and {components} values per voxel"
+        remedy = "Split it into single volumes"
+        raise DataError(Problem(str(name), "a volume with three axes and one value per voxel", found, remedy))
+    return image
+
+
+def affine_of(image: Any) -> np.ndarray:
+    """The 4 x 4 matrix from voxel (X, Y, Z) to mm in RAS of a 3D SimpleITK image or reader (ITK's own space is LPS)."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    lps[:3, 3] = image.GetOrigin()
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
 
 
 def unreadable(path: str | Path, error: Exception) -> DataError:

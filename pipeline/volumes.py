@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.itk import itk_header, read_itk, unreadable
+from pipeline.itk import affine_of, as_volume, itk_header, read_itk, unreadable
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd.gz", ".nrrd", ".nhdr")
@@ -74,6 +75,18 @@ def read_mask(path: str | Path) -> np.ndarray:
     return _as_uint8(SimpleITK.GetArrayViewFromImage(read_itk(path)).T)
 
 
+def read_image(path: str | Path) -> np.ndarray:
+    """The (scaled) voxel values of an image in the axis order of nibabel; raises DataError when unreadable."""
+    if is_nifti(path):
+        try:
+            return np.asanyarray(_load_nifti(path).dataobj)
+        except (OSError, EOFError, ValueError) as error:
+            raise unreadable(path, error) from error
+    import SimpleITK
+
+    return SimpleITK.GetArrayFromImage(as_volume(read_itk(path), path)).T
+
+
 def mask_name(case: str, image: str | Path) -> str:
     """The file name of a case's mask: .nii.gz, or the image's own format if MetaImage (.mha) or NRRD (.nrrd)."""
     suffix = suffix_of(image)
@@ -121,6 +134,23 @@ def spacing(path: str | Path) -> tuple[float, float, float]:
 def voxel_ml(path: str | Path) -> float:
     """The volume of one voxel in millilitres; raises DataError as `spacing` does."""
     return float(np.prod(spacing(path))) / 1000.0
+
+
+def slice_axis(spacing: Sequence[float], *, ratio: float = 1.5) -> int:
+    """The axis across the slices: that of the largest distance if it is `ratio` times the last one's, else the last."""
+    thick = max(range(3), key=lambda axis: spacing[axis])
+    return thick if spacing[thick] >= ratio * spacing[2] else 2
+
+
+def affine(path: str | Path) -> np.ndarray:
+    """The 4 x 4 matrix from voxel to mm in RAS: the header's directions with the distances of `spacing`."""
+    if is_nifti(path):
+        matrix = np.array(_load_nifti(path).affine, dtype=float)
+    else:
+        matrix = affine_of(as_volume(read_itk(path), path))
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    matrix[:3, :3] *= np.asarray(spacing(path)) / np.where(lengths > 0, lengths, 1)
+    return matrix
 
 
 def suffix_of(path: str | Path) -> str:

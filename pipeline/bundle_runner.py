@@ -1,0 +1,206 @@
+"""The parts of a bundle's inference.json, parsed once and called for one image at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+
+from pipeline.errors import DataError, Problem
+
+STAGES = ("read", "network", "write")
+NEEDED = (
+    "device",
+    "output_dir",
+    "checkpoint",
+    "labels",
+    "network",
+    "load_weights",
+    "preprocessing",
+    "inferer",
+    "postprocessing",
+)
+
+
+@dataclass
+class Run:
+    """One segmented image: its mask and the seconds to read and preprocess, of the network, to restore and write."""
+
+    mask: Path
+    seconds: dict[str, float]
+
+
+class BundleRunner:
+    """A bundle with its weights, ready to segment.
+
+    Args:
+        bundle: the bundle's folder (with inference.json or configs/inference.json), or such a file.
+        output_dir: where the bundle's postprocessing writes its masks.
+        weights: a checkpoint instead of the bundle's own.
+        device: "cpu", "cuda", "cuda:1" instead of the configuration's choice.
+        overrides: configuration entries by id ("sw_batch_size", "inferer#overlap") instead of the file's.
+
+    Attributes:
+        labels: structure name -> number, without the background.
+        precision: "float32", or what autocast made of it; known after the first call.
+
+    Raises:
+        DataError: no such bundle, a missing or unknown entry, no weights or weights of another network, no such device.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        *,
+        output_dir: str | Path,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.config = find_config(bundle)
+        self.folder = self.config.parent.parent if self.config.parent.name == "configs" else self.config.parent
+        self.name = self.folder.resolve().name
+        self.version = _version(self.config)
+        self._parser = self._parse(output_dir, weights, device, dict(overrides or {}))
+        self.checkpoint = Path(str(self._get("checkpoint")))
+        self.weights_sha256 = _digest(self.checkpoint)
+        self.device = torch.device(self._get("device"))
+        _check_device(self.device)
+        self.labels = {name: int(n) for name, n in self._get("labels").items() if int(n) != 0}
+        self.precision = "unknown"
+        self._load()
+
+    def __call__(self, item: Mapping[str, Any]) -> Run:
+        """Segment one item {"image": path, "case": name}: the bundle's own postprocessing writes the mask."""
+        marks = [time.perf_counter()]
+        data = self._preprocessing(dict(item))
+        marks.append(time.perf_counter())
+        image = data["image"]
+        image = image.as_tensor() if isinstance(image, MetaTensor) else image
+        with torch.no_grad(), self._autocast():
+            data["pred"] = self._inferer(image[None].to(self.device), self._network)[0]
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        marks.append(time.perf_counter())
+        mask = Path(self._postprocessing(data)["mask"])
+        marks.append(time.perf_counter())
+        return Run(mask, {stage: marks[i + 1] - marks[i] for i, stage in enumerate(STAGES)})
+
+    def _parse(
+        self, output_dir: str | Path, weights: str | Path | None, device: str | None, overrides: dict[str, Any]
+    ) -> ConfigParser:
+        parser = ConfigParser()
+        parser.read_config(str(self.config))
+        missing = [key for key in NEEDED if key not in parser]
+        if missing:
+            remedy = "Compare it with bundles/acdc/inference.json"
+            raise DataError([Problem(str(self.config), f"the entry {key!r}", "none", remedy) for key in missing])
+        _check_overrides(parser, overrides)
+        parser["bundle_root"] = str(self.folder)
+        parser.update(overrides)
+        parser["output_dir"] = str(output_dir)
+        if weights is not None:
+            parser["checkpoint"] = str(weights)
+        if device is not None:
+            parser["device"] = f"$torch.device({device!r})"
+        return parser
+
+    def _load(self) -> None:
+        self._network = self._get("network")
+        try:
+            self._get("load_weights")
+        except Exception as error:
+            why = root_cause(error)
+            remedy = "Give the weights of this network, or the network of these weights"
+            raise DataError(Problem(str(self.checkpoint), "weights of this bundle's network", why, remedy)) from error
+        self._network.eval()
+        self._network.register_forward_pre_hook(self._note_precision)
+        self._preprocessing = self._get("preprocessing")
+        self._inferer = self._get("inferer")
+        self._postprocessing = self._get("postprocessing")
+        self._autocast = self._get("autocast") if "autocast" in self._parser else nullcontext
+
+    def _get(self, key: str) -> Any:
+        return self._parser.get_parsed_content(key)
+
+    def _note_precision(self, network: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        kind = self.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else inputs[0].dtype
+        self.precision = str(dtype).removeprefix("torch.")
+
+
+def find_config(bundle: str | Path) -> Path:
+    """The inference.json of a bundle: a file itself, or in the folder or its configs/, here or beside the package.
+
+    Raises:
+        DataError: there is none.
+    """
+    bundle = Path(bundle)
+    for place in (bundle, Path(__file__).resolve().parents[1] / bundle):
+        for config in (place, place / "inference.json", place / "configs" / "inference.json"):
+            if config.is_file():
+                return config
+    found = "a folder without one" if bundle.is_dir() else "no such folder"
+    raise DataError(Problem(str(bundle), "a bundle with inference.json", found, "Give a folder such as bundles/acdc"))
+
+
+def root_cause(error: BaseException) -> str:
+    """The innermost error of a chain in one line; MONAI wraps each one into several of its own."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        if isinstance(error, DataError):
+            break
+        error = inner
+    if isinstance(error, DataError):
+        return "; ".join(f"expected {p.expected}, found {p.found}" for p in error.problems)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2])[:240]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _check_overrides(parser: ConfigParser, overrides: dict[str, Any]) -> None:
+    known = [str(key) for key in parser.get()]
+    problems = []
+    for name in overrides:
+        top = name.replace("::", "#").split("#")[0]
+        if top not in known:
+            close = get_close_matches(top, known, n=1)
+            remedy = f"Did you mean {close[0]!r}" if close else "See the keys of inference.json"
+            problems.append(Problem(name, "an entry of inference.json", "none of that name", remedy))
+    if problems:
+        raise DataError(problems)
+
+
+def _version(config: Path) -> str | None:
+    metadata = config.with_name("metadata.json")
+    if not metadata.is_file():
+        return None
+    return json.loads(metadata.read_text(encoding="utf-8")).get("version")
+
+
+def _digest(checkpoint: Path) -> str:
+    if not checkpoint.is_file():
+        remedy = (
+            "Train them (python -m monai.bundle run training --config_file bundles/acdc/train.json) "
+            "or give a file with --weights"
+        )
+        raise DataError(Problem(str(checkpoint), "trained weights", "no such file", remedy))
+    with checkpoint.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_device(device: torch.device) -> None:
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:
+        remedy = "Choose another one, for example cpu"
+        raise DataError(Problem(f"device {device}", "one that this machine has", root_cause(error), remedy)) from error

@@ -1,0 +1,40 @@
+"""Small text and JSON files, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError, Problem
+
+
+def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
+    """Write by way of a temporary name in the same folder; raises DataError where a file exists and may not be replaced."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        remedy = "Ask for it to be overwritten, or write elsewhere"
+        raise DataError(Problem(str(path), "no file of that name", "one that exists", remedy))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | Path, content: str, *, overwrite: bool = False) -> Path:
+    """Write UTF-8 text as `write_bytes` does."""
+    return write_bytes(path, content.encode(), overwrite=overwrite)
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds; raises DataError where it is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(Problem(str(path), "a JSON file", str(error), "Move it away and try again")) from error

@@ -1,0 +1,48 @@
+"""What was segmented, by which weights and on which machine: OUT/manifest.json, one entry for each run."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.files import read_json, write_text
+
+NAME = "manifest.json"
+
+
+def read_runs(output: str | Path) -> list[dict[str, Any]]:
+    """The runs that an output folder's manifest tells of, oldest first; raises DataError where it is unreadable."""
+    path = Path(output) / NAME
+    return list(read_json(path)["runs"]) if path.is_file() else []
+
+
+def add_run(output: str | Path, run: Mapping[str, Any]) -> Path:
+    """Append one run to the manifest, which is made where it is missing."""
+    content = {"version": 1, "runs": [*read_runs(output), dict(run)]}
+    return write_text(Path(output) / NAME, json.dumps(content, indent=2, default=str) + "\n", overwrite=True)
+
+
+def weights_of(runs: Sequence[Mapping[str, Any]], case: str) -> str | None:
+    """The sha256 of the weights that made a case's mask last, if any run says so."""
+    for run in reversed(runs):
+        if any(found["case"] == case and found["outcome"] == "done" for found in run["cases"]):
+            return run["weights"]["sha256"]
+    return None
+
+
+def describe_program() -> dict[str, str]:
+    """Versions of the program and of what computes with it, and the time (UTC)."""
+    return {
+        "volseg": __version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "monai": version("monai"),
+        "platform": platform.platform(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,226 @@
+"""A picture of a mask over its image: slices side by side, structures in colour, volumes in the legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.files import write_bytes
+from pipeline.volumes import affine, read_image, read_mask, slice_axis, spacing
+
+MARGIN_MM = 25.0
+MOST_SLICES = 18
+COLUMNS = 6
+CELL = 1.9  # inches, width of one slice
+HEAD, LINE, CURVE = 0.62, 0.3, 2.1  # inches, heights of the title, of a heading and of the volume curve
+DARK, PALE = "#101418", "#e8ecf0"
+
+
+def draw_preview(
+    image: str | Path,
+    mask: str | Path,
+    labels: Mapping[str, int],
+    output: str | Path,
+    *,
+    title: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Draw a mask over its image as a PNG.
+
+    Up to 18 slices, evenly chosen among those that hold a structure (of all if none does), cropped to the structures
+    and 25 mm around them, in true proportions, the patient's right at the left. Of a 4D mask, the frames with the
+    largest and the smallest LV (of all structures together, if none is called LV) and the volumes over time.
+
+    Args:
+        image, mask: files on one grid, 3D or 4D.
+        labels: structure -> number.
+        output: the PNG to write.
+        title: usually the case.
+        overwrite: replace a file that exists.
+
+    Raises:
+        DataError: a file that cannot be read, or the output exists.
+    """
+    voxels, values = (_at_least_3d(array) for array in (read_image(image), read_mask(mask)))
+    distances = spacing(image)
+    view = _View(affine(image), distances)
+    curves = _volumes(values, labels, float(np.prod(distances)) / 1000)
+    blocks = [
+        _Block(heading, view(voxels[..., frame]), view(values[..., frame])) for heading, frame in _moments(curves)
+    ]
+    return write_bytes(output, _draw(blocks, curves, labels, view, title), overwrite=overwrite)
+
+
+class _View:
+    """How a stack is shown: rows downwards, patient's right at the left, front above back, head above feet."""
+
+    def __init__(self, matrix: np.ndarray, distances: Sequence[float]) -> None:
+        import nibabel as nib
+
+        orientation = nib.io_orientation(matrix)
+        self.across = slice_axis(distances)
+        in_plane = [axis for axis in range(3) if axis != self.across]
+        self.across_screen, self.down_screen = sorted(in_plane, key=lambda axis: orientation[axis, 0])
+        self.flips = [axis for axis in in_plane if orientation[axis, 1] > 0]  # RAS axes point right, front, up
+        self.column_mm, self.row_mm = distances[self.across_screen], distances[self.down_screen]
+
+    def __call__(self, volume: np.ndarray) -> np.ndarray:
+        """(slices, rows, columns) of a volume (X, Y, Z)."""
+        return np.flip(volume, self.flips).transpose(self.across, self.down_screen, self.across_screen)
+
+
+@dataclass
+class _Block:
+    heading: str
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def _at_least_3d(array: np.ndarray) -> np.ndarray:
+    """(X, Y, Z, T), with one slice or one frame where there is no such axis."""
+    return array.reshape(*array.shape, *(1,) * (4 - array.ndim))
+
+
+def _volumes(values: np.ndarray, labels: Mapping[str, int], voxel_ml: float) -> dict[str, np.ndarray]:
+    frames = range(values.shape[3])
+    return {
+        name: np.array([np.count_nonzero(values[..., t] == number) for t in frames]) * voxel_ml
+        for name, number in labels.items()
+    }
+
+
+def _moments(curves: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
+    curve = curves["LV"] if "LV" in curves else np.sum(list(curves.values()), axis=0)
+    if len(curve) == 1:
+        return [("", 0)]
+    largest, smallest = int(np.argmax(curve)), int(np.argmin(curve))
+    return [
+        (f"frame {largest + 1}: largest (end-diastole)", largest),
+        (f"frame {smallest + 1}: smallest (end-systole)", smallest),
+    ]
+
+
+def _draw(
+    blocks: Sequence[_Block], curves: Mapping[str, np.ndarray], labels: Mapping[str, int], view: _View, title: str
+) -> bytes:
+    from matplotlib.figure import Figure
+
+    from pipeline.report.style import colours
+
+    colour = colours(labels)
+    rows, columns = _crop(np.concatenate([block.mask for block in blocks]), view)
+    chosen = _slices(np.stack([block.mask for block in blocks]))
+    wide = min(COLUMNS, len(chosen))
+    cell = CELL * (rows.stop - rows.start) * view.row_mm / ((columns.stop - columns.start) * view.column_mm)
+    cine = len(blocks) > 1
+    lines = -(-len(chosen) // wide)
+    width = max(CELL * wide, 6.0)
+    height = HEAD + len(blocks) * (lines * cell + LINE * cine) + CURVE * cine
+    figure = Figure(figsize=(width, height), facecolor=DARK)
+    _head(figure, curves, colour, title, height)
+    top = height - HEAD
+    for block in blocks:
+        if cine:
+            figure.text(0.1 / width, (top - 0.2) / height, block.heading, color=PALE, fontsize=9)
+            top -= LINE
+        low, high = np.percentile(block.image[chosen][:, rows, columns].astype(float), [1, 99.5])
+        for place, index in enumerate(chosen):
+            left, bottom = (place % wide) * CELL, top - (place // wide + 1) * cell
+            axes = figure.add_axes((left / width, bottom / height, CELL / width, cell / height))
+            picture, structures = (array[index][rows, columns] for array in (block.image, block.mask))
+            _slice(axes, picture.astype(float), structures, labels, colour, view, (low, max(high, low + 1e-6)))
+            text = f"{index + 1}/{len(block.mask)}"
+            axes.text(0.03, 0.97, text, transform=axes.transAxes, color=PALE, fontsize=7, va="top")
+        top -= lines * cell
+    if cine:
+        _curve(figure, curves, colour, height, width)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, facecolor=DARK)
+    return buffer.getvalue()
+
+
+def _head(figure: Any, curves: Mapping[str, np.ndarray], colour: Mapping[str, str], title: str, height: float) -> None:
+    figure.text(0.1 / figure.get_figwidth(), 1 - 0.22 / height, title, color=PALE, fontsize=11, weight="bold")
+    left = 0.1 / figure.get_figwidth()
+    for name, curve in curves.items():
+        volume = f"{curve[0]:.1f} ml" if len(curve) == 1 else f"{curve.min():.1f} to {curve.max():.1f} ml"
+        text = f"\N{BLACK SQUARE} {name} {volume}"
+        figure.text(left, 1 - 0.48 / height, text, color=_bright(colour[name]), fontsize=9.5, weight="bold")
+        left += (0.35 + 0.085 * len(text)) / figure.get_figwidth()
+
+
+def _slice(
+    axes: Any,
+    picture: np.ndarray,
+    structures: np.ndarray,
+    labels: Mapping[str, int],
+    colour: Mapping[str, str],
+    view: _View,
+    window: tuple[float, float],
+) -> None:
+    axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], aspect=view.row_mm / view.column_mm)
+    axes.set_axis_off()
+    for name, number in labels.items():
+        found = structures == number
+        if not found.any():
+            continue
+        shade = _bright(colour[name])
+        axes.contourf(found, levels=[0.5, 1.5], colors=[shade], alpha=0.22)
+        axes.contour(np.pad(found, 1), levels=[0.5], colors=[shade], linewidths=1.1, extent=_padded(found.shape))
+    axes.set_xlim(-0.5, picture.shape[1] - 0.5)
+    axes.set_ylim(picture.shape[0] - 0.5, -0.5)
+
+
+def _padded(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Where the corners of a slice with one more voxel around it lie: contours close at the border too."""
+    return -1.5, shape[1] + 0.5, -1.5, shape[0] + 0.5
+
+
+def _curve(
+    figure: Any, curves: Mapping[str, np.ndarray], colour: Mapping[str, str], height: float, width: float
+) -> None:
+    bottom, left = 0.5, 0.7
+    axes = figure.add_axes((left / width, bottom / height, 1 - (left + 0.2) / width, (CURVE - 0.75) / height))
+    axes.set_facecolor(DARK)
+    for name, curve in curves.items():
+        axes.plot(
+            np.arange(1, len(curve) + 1), curve, marker="o", markersize=3, color=_bright(colour[name]), label=name
+        )
+    axes.set_xlabel("frame", color=PALE, fontsize=8)
+    axes.set_ylabel("ml", color=PALE, fontsize=8)
+    axes.set_ylim(bottom=0)
+    axes.tick_params(colors=PALE, labelsize=7)
+    axes.grid(color="#2a323a", linewidth=0.6)
+    axes.spines[:].set_color("#4a545e")
+
+
+def _bright(colour: str) -> tuple[float, float, float]:
+    """The colour, lighter: the report's colours are made for white paper."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.65 * part + 0.35 for part in to_rgb(colour))  # type: ignore[return-value]
+
+
+def _crop(mask: np.ndarray, view: _View) -> tuple[slice, slice]:
+    """Rows and columns that hold a structure, and a margin; everything where none does."""
+    spans = []
+    for axis, step in ((1, view.row_mm), (2, view.column_mm)):
+        size = mask.shape[axis]
+        held = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        margin = round(MARGIN_MM / step)
+        first, last = (held[0] - margin, held[-1] + margin) if held.size else (0, size - 1)
+        spans.append(slice(max(0, int(first)), min(size, int(last) + 1)))
+    return spans[0], spans[1]
+
+
+def _slices(masks: np.ndarray) -> list[int]:
+    """Up to 18 slice numbers, evenly spaced over those that hold a structure in (blocks, slices, rows, columns)."""
+    held = np.flatnonzero(masks.any(axis=(0, 2, 3)))
+    first, last = (int(held[0]), int(held[-1])) if held.size else (0, masks.shape[1] - 1)
+    count = min(MOST_SLICES, last - first + 1)
+    return sorted({round(value) for value in np.linspace(first, last, count)})
