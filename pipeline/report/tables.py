@@ -1,0 +1,154 @@
+"""The summary rows of scores.json arranged as tables of ready-made words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline.report.load import MEAN, ScoreFiles
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one column of the score files is named and written.
+
+    Args:
+        name: heading, with the unit where there is one.
+        decimals: digits after the point.
+        scale: what the stored number is multiplied by before it is written.
+    """
+
+    name: str
+    decimals: int
+    scale: float = 1.0
+
+    def write(self, value: float | None) -> str:
+        """The number in words; a dash where it is undefined."""
+        if value is None or not math.isfinite(value):
+            return "–"
+        return f"{value * self.scale:.{self.decimals}f}"
+
+
+METRICS = {
+    "dice": Metric("Dice", 3),
+    "iou": Metric("IoU", 3),
+    "pixel_error": Metric("Pixel error (%)", 2, scale=100),
+    "hd_mm": Metric("HD (mm)", 1),
+    "hd95_mm": Metric("HD95 (mm)", 1),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One summarised metric: all words, with a dash for what is undefined."""
+
+    mean: str
+    sd: str
+    median: str
+    n: int
+    undefined: int
+
+    def __str__(self) -> str:
+        return self.mean if self.sd == "–" else f"{self.mean} ± {self.sd}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: what it is about (level and structure) and its cells by metric."""
+
+    level: str
+    structure: str
+    cells: dict[str, Cell]
+
+    @property
+    def n(self) -> int:
+        """How many values there are, the undefined ones included."""
+        return max((cell.n + cell.undefined for cell in self.cells.values()), default=0)
+
+
+def overall_rows(scores: ScoreFiles) -> list[Row]:
+    """One row for each structure and one for their mean."""
+    return _rows(scores, scores.rows("overall"), level="", key=None)
+
+
+def level_rows(scores: ScoreFiles, key: str) -> list[Row]:
+    """Rows by level of `key` ("phase" or "group"), structure within level; empty where there are no levels."""
+    rows = scores.rows(f"by_{key}")
+    levels = [str(level) for level in dict.fromkeys(row.get(key) or "" for row in rows) if level]
+    return [row for level in levels for row in _rows(scores, rows, level=level, key=key)]
+
+
+def slice_rows(scores: ScoreFiles) -> list[Row]:
+    """As `overall_rows`, averaged over slices in place of volumes; surface distances exist by volume only."""
+    rows = [row for row in scores.rows("slices") if not row.get("phase") and not row.get("group")]
+    return _rows(scores, rows, level="", key=None)
+
+
+def _rows(scores: ScoreFiles, rows: list[dict[str, Any]], *, level: str, key: str | None) -> list[Row]:
+    chosen = [row for row in rows if key is None or row.get(key) == level]
+    cells: dict[str, dict[str, Cell]] = {}
+    for row in chosen:
+        if row["metric"] in METRICS:
+            cells.setdefault(row["structure"], {})[row["metric"]] = _cell(row)
+    order = [name for name in (*scores.structures, MEAN) if name in cells]
+    return [Row(level, structure, cells[structure]) for structure in order]
+
+
+def _cell(row: dict[str, Any]) -> Cell:
+    write = METRICS[row["metric"]].write
+    words = {name: write(row.get(name)) for name in ("mean", "sd", "median")}
+    return Cell(**words, n=int(row.get("n") or 0), undefined=int(row.get("undefined") or 0))
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One case in the list of all cases.
+
+    Args:
+        values: each number as (words, number to sort by or None), in the order of `case_head`.
+        note: structures that are absent from truth, prediction or both.
+    """
+
+    case: str
+    patient: str
+    phase: str
+    group: str
+    values: list[tuple[str, float | None]]
+    note: str
+
+
+def case_head(scores: ScoreFiles) -> list[str]:
+    """Headings of the numbers in the list of all cases."""
+    return ["Dice", *(f"Dice {name}" for name in scores.structures), *(METRICS[m].name for m in _WHOLE[1:])]
+
+
+def case_rows(scores: ScoreFiles) -> list[CaseRow]:
+    """Every case in the order of scores.csv: mean Dice, Dice by structure, then the case's other means."""
+    return [_case_row(scores, str(case), rows) for case, rows in scores.cases.groupby("case", sort=False)]
+
+
+_WHOLE = ["dice", "pixel_error", "hd_mm", "hd95_mm"]
+_ABSENT = {"truth": "{} only predicted", "pred": "{} missed", "both": "{} absent"}
+
+
+def _case_row(scores: ScoreFiles, case: str, rows: pd.DataFrame) -> CaseRow:
+    table = rows.drop_duplicates("structure").set_index("structure")
+    wanted = [("dice", MEAN), *(("dice", name) for name in scores.structures)]
+    wanted += [(metric, MEAN) for metric in _WHOLE[1:]]
+    values = [_value(table, metric, structure) for metric, structure in wanted]
+    empty = rows.get("empty", [])
+    pairs = zip(rows["structure"], empty, strict=False)
+    notes = [_ABSENT[e].format(name) for name, e in pairs if e in _ABSENT and name != MEAN]
+    if case in scores.missing:
+        notes = ["no prediction"]
+    first = rows.iloc[0]
+    return CaseRow(case, first["patient"], first["phase"], first["group"], values, ", ".join(notes))
+
+
+def _value(table: pd.DataFrame, metric: str, structure: str) -> tuple[str, float | None]:
+    present = metric in table and structure in table.index
+    number = float(table.loc[structure, metric]) if present else math.nan
+    return METRICS[metric].write(number), number if math.isfinite(number) else None

@@ -1,0 +1,106 @@
+"""From a folder of score files to report.html, report.md and figures/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipeline.report.clinical import agreement_plot, clinical_quantities
+from pipeline.report.curves import Epochs, draw_dice, draw_loss, read_log
+from pipeline.report.figures import Picture, box_plot
+from pipeline.report.files import refuse_existing, write_new
+from pipeline.report.load import ScoreFiles, load_scores
+from pipeline.report.markdown import markdown_report
+from pipeline.report.overlays import Choice, choose_cases, overlay
+from pipeline.report.page import Pictures, render_page
+from pipeline.report.style import draw_png
+
+
+def write_report(
+    scores_dir: str | Path,
+    out: str | Path | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Make the report of one evaluation.
+
+    Args:
+        scores_dir: folder with scores.csv and scores.json (and slices.csv, clinical.csv, cases.json).
+        out: the page; default `scores_dir`/report.html. Beside it go the same name with .md and figures/*.png.
+        run_dir: folder of the training, whose log.jsonl gives the learning curves.
+        title: default: the name of the data and "segmentation report".
+        overwrite: replace an older report.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        DataError: the score files or the log are absent or unreadable, or a file is there already.
+    """
+    page = Path(out) if out else Path(scores_dir) / "report.html"
+    markdown, figures = page.with_suffix(".md"), page.parent / "figures"
+    scores = load_scores(scores_dir)
+    epochs = read_log(Path(run_dir) / "log.jsonl") if run_dir else []
+    if not overwrite:
+        refuse_existing([page, markdown])
+    title = title or _title(scores)
+    pictures = draw_all(scores, epochs)
+    files = {figures / f"{picture.name}.png": picture.png for picture in pictures.all()}
+    if not overwrite:
+        refuse_existing(files)
+    for path, png in files.items():
+        write_new(path, png, overwrite=overwrite)
+    write_new(markdown, markdown_report(scores, title=title), overwrite=overwrite)
+    return write_new(page, render_page(scores, pictures, title=title), overwrite=overwrite)
+
+
+def draw_all(scores: ScoreFiles, epochs: Epochs) -> Pictures:
+    """Every figure of the report; a case whose files cannot be drawn keeps its place, with the reason."""
+    pictures = Pictures()
+    steps = list(_steps(scores, epochs, pictures))
+    for step in tqdm(steps, desc="figures", leave=False):
+        step()
+    return pictures
+
+
+def _steps(scores: ScoreFiles, epochs: Epochs, pictures: Pictures) -> Iterator[Callable[[], None]]:
+    if len(scores.cases):
+        for metric in ("dice", "hd95_mm"):
+            yield lambda metric=metric: pictures.boxes.append(box_plot(scores, metric, by="phase"))
+        if scores.values("group"):
+            yield lambda: pictures.boxes.append(box_plot(scores, "dice", by="group"))
+    for choice in choose_cases(scores):
+        yield lambda choice=choice: pictures.cases.append((choice, _overlay(scores, choice)))
+    for quantity in clinical_quantities(scores.clinical):
+        yield lambda quantity=quantity: pictures.clinical.append(agreement_plot(quantity))
+    if epochs:
+        yield lambda: pictures.curves.extend(_curves(epochs))
+
+
+def _overlay(scores: ScoreFiles, choice: Choice) -> Picture | str:
+    try:
+        return overlay(scores, choice)
+    except Exception as error:  # a lost or broken image must not cost the report its numbers
+        return f"{type(error).__name__}: {error}"
+
+
+def _curves(epochs: Epochs) -> list[Picture]:
+    """Loss and Dice as two pictures, since a phone shows one beside the other too small to read."""
+    last = epochs[-1]["epoch"]
+    parts = [
+        ("curve_loss", draw_loss, f"Training loss over {last} epochs."),
+        ("curve_dice", draw_dice, f"Validation Dice of each structure over {last} epochs, best epoch marked."),
+    ]
+    return [
+        Picture(name, draw_png(lambda axes, draw=draw: draw(axes[0, 0], epochs), size=(5, 3.6)), text, text)
+        for name, draw, text in parts
+    ]
+
+
+def _title(scores: ScoreFiles) -> str:
+    name = (scores.info.get("provenance") or {}).get("name")
+    return f"{name}: segmentation report" if name else "Segmentation report"
