@@ -156,9 +156,7 @@ def find_config(bundle: str | Path) -> Path:
 
 def root_cause(error: BaseException) -> str:
     """The innermost error of a chain in one line; MONAI wraps each one into several of its own."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        if isinstance(error, DataError):
-            break
+    while not isinstance(error, DataError) and (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, DataError):
         return "; ".join(f"expected {p.expected}, found {p.found}" for p in error.problems)

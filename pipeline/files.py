@@ -12,7 +12,7 @@ from pipeline.errors import DataError, Problem
 
 
 def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
-    """Write by way of a temporary name in the same folder; raises DataError where a file exists and may not be replaced."""
+    """Write by way of a temporary name in the same folder; raises DataError for a file that may not be replaced."""
     path = Path(path)
     if path.exists() and not overwrite:
         remedy = "Ask for it to be overwritten, or write elsewhere"

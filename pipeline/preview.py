@@ -115,10 +115,10 @@ def _draw(
     colour = colours(labels)
     rows, columns = _crop(np.concatenate([block.mask for block in blocks]), view)
     chosen = _slices(np.stack([block.mask for block in blocks]))
-    wide = min(COLUMNS, len(chosen))
+    lines = -(-len(chosen) // COLUMNS)
+    wide = -(-len(chosen) // lines)
     cell = CELL * (rows.stop - rows.start) * view.row_mm / ((columns.stop - columns.start) * view.column_mm)
     cine = len(blocks) > 1
-    lines = -(-len(chosen) // wide)
     width = max(CELL * wide, 6.0)
     height = HEAD + len(blocks) * (lines * cell + LINE * cine) + CURVE * cine
     figure = Figure(figsize=(width, height), facecolor=DARK)
