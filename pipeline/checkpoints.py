@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -143,6 +144,13 @@ class Checkpoints:
 
     def _finish(self, engine: Engine) -> None:
         save_atomically(self.network.state_dict(), self.folder / FINAL_FILE)
+
+
+def digest(datalist: str | os.PathLike) -> str:
+    """A short name for what a datalist trains and validates on: equal for equal cases and folds, wherever they lie."""
+    items = json.loads(Path(datalist).read_text(encoding="utf-8"))["training"]
+    rows = sorted([str(item.get("case", item["image"])), str(item.get("fold"))] for item in items)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
 def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.Module:

@@ -59,7 +59,7 @@ class StopOnNonFiniteLoss:
 
     def __call__(self, engine: Engine) -> None:
         """Raise TrainingError on a non-finite loss."""
-        loss = float(engine.state.output["loss"])
+        loss = _loss(engine)
         if math.isfinite(loss):
             return
         cases = sorted(set(map(str, engine.state.batch.get("case", ["unknown"]))))
@@ -105,14 +105,16 @@ class Validation(ValidationHandler):
 
 
 class Progress:
-    """One progress bar over all iterations, with the remaining time, the loss and the last validation score.
+    """One progress bar over all iterations of a run, with the remaining time, the loss and the best score so far.
 
     Args:
-        validator: the evaluator whose key metric is shown.
+        description: what stands before the bar.
+        validator: the evaluator whose best key metric is shown.
         enabled: e.g. whether this is the first of several processes.
     """
 
-    def __init__(self, validator: Engine | None = None, enabled: bool = True) -> None:
+    def __init__(self, description: str = "training", validator: Engine | None = None, enabled: bool = True) -> None:
+        self.description = description
         self.validator = validator
         self.enabled = enabled
         self._bar: tqdm | None = None
@@ -126,21 +128,19 @@ class Progress:
 
     def _open(self, engine: Engine) -> None:
         total = engine.state.max_epochs * engine.state.epoch_length
-        self._bar = tqdm(total=total, initial=engine.state.iteration, desc="training", unit="it", mininterval=1)
+        self._bar = tqdm(total=total, initial=engine.state.iteration, desc=self.description, mininterval=1)
 
     def _step(self, engine: Engine) -> None:
-        if self._bar is None:
-            return
-        shown = {"epoch": f"{engine.state.epoch}/{engine.state.max_epochs}", "loss": f"{_loss(engine):.3f}"}
+        shown = {}
+        if isinstance(engine.state.output, dict) and "loss" in engine.state.output:
+            shown = {"epoch": f"{engine.state.epoch}/{engine.state.max_epochs}", "loss": f"{_loss(engine):.3f}"}
         if self.validator is not None and self.validator.state.best_metric_epoch > 0:
             shown["best"] = f"{self.validator.state.best_metric:.4f}@{self.validator.state.best_metric_epoch}"
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
     def _close(self, engine: Engine) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._bar.close()
 
 
 class EpochLog:
@@ -218,4 +218,4 @@ class LearningCurves:
 
 def _loss(engine: Engine) -> float:
     output = engine.state.output
-    return float(output["loss"] if isinstance(output, dict) else output[0]["loss"])
+    return (output if isinstance(output, dict) else output[0])["loss"].item()

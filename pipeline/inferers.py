@@ -24,10 +24,11 @@ class PrecisionInferer(Inferer):
     Args:
         inferer: what calls the network, e.g. a sliding window; default MONAI's SimpleInferer.
         precision: "auto", "bf16" (no check) or "fp32".
-        tolerance: largest accepted |bf16 - fp32| / |fp32| in the Euclidean norm over one input's logits.
+        tolerance: largest accepted |bf16 - fp32| / |fp32| in the Euclidean norm over one input's logits. Measured:
+            about 0.1 for a DynUNet before training, below 0.01 once it is trained; a wrong kernel gives 1.
     """
 
-    def __init__(self, inferer: Inferer | None = None, *, precision: str = "auto", tolerance: float = 0.05) -> None:
+    def __init__(self, inferer: Inferer | None = None, *, precision: str = "auto", tolerance: float = 0.2) -> None:
         super().__init__()
         if precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision must be auto, bf16 or fp32, got {precision!r}")

@@ -58,7 +58,7 @@ class SliceAxisLastd(MapTransform):
         order = [axis for axis in range(3) if axis != thick] + [thick]
         affine = image.affine[:, [*order, 3]]
         moved = image.as_tensor().permute(0, *(axis + 1 for axis in order)).contiguous()
-        return MetaTensor(moved, affine=affine, meta={**image.meta, "affine": affine})
+        return MetaTensor(moved, meta={**image.meta, "affine": affine})
 
 
 class RestoreGridd(MapTransform):
@@ -90,7 +90,7 @@ class RestoreGridd(MapTransform):
             logits = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
             labels = labels_on_grid(logits, reference.affine.to(torch.float64).cpu(), affine, shape, slab=self.slab)
             meta = {**reference.meta, "affine": affine, "spatial_shape": np.asarray(shape)}
-            d[key] = MetaTensor(labels[None], affine=affine, meta=meta)
+            d[key] = MetaTensor(labels[None], meta=meta)
         return d
 
 
