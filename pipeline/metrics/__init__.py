@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
 
-_NEEDS_TORCH = ("CaseDice", "CaseDiceHandler")
+# loaded on demand: the first two need torch, the others pandas, and the command line starts without either
+_MODULES = {
+    "CaseDice": "ignite_metrics",
+    "CaseDiceHandler": "ignite_metrics",
+    "Scores": "scores",
+    "agreement": "clinical",
+    "pair_folders": "pairing",
+    "parse_labels": "labels",
+    "read_scores": "scores",
+    "score_case": "cases",
+    "score_cases": "scoring",
+    "score_folders": "scoring",
+    "write_acdc_csv": "clinical",
+}
 
-__all__ = ["EmptyPolicy", "MissingPolicy", *_NEEDS_TORCH]
+__all__ = ["EmptyPolicy", "MissingPolicy", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs torch only on demand, so that scoring and the command line start without it."""
-    if name in _NEEDS_TORCH:
-        from pipeline.metrics import ignite_metrics
-
-        return getattr(ignite_metrics, name)
+    if name in _MODULES:
+        return getattr(import_module(f"pipeline.metrics.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

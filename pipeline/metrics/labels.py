@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.metrics.overlap import as_labels, some
+from pipeline.metrics.overlap import ForeignLabels, as_labels
 
 MEAN = "mean"
 
@@ -46,7 +46,7 @@ def compact(array: np.ndarray, structures: Mapping[str, int], *, name: str = "la
     """The map with structures numbered 1, 2, ... in the order of `structures`, as unsigned integers.
 
     Raises:
-        ValueError: it holds a value that is neither 0 nor a structure's number (the values are named).
+        ForeignLabels: it holds a value that is neither 0 nor a structure's number (the values are named).
     """
     numbers = list(structures.values())
     if numbers == list(range(1, len(numbers) + 1)):
@@ -57,7 +57,7 @@ def compact(array: np.ndarray, structures: Mapping[str, int], *, name: str = "la
     matches = known[order][position] == array
     if not matches.all():
         listed = ", ".join(map(str, sorted(known.tolist())))
-        raise ValueError(f"{name}: labels are {listed}, found {some(np.unique(array[~matches]).tolist())}")
+        raise ForeignLabels(name, listed, np.unique(array[~matches]).tolist())
     return order.astype(np.uint8 if len(known) <= 256 else np.int64)[position]
 
 

@@ -7,6 +7,21 @@ import numpy as np
 from pipeline.metrics.empty import EmptyPolicy
 
 
+class ForeignLabels(ValueError):  # noqa: N818
+    """A label map holds values that are no labels.
+
+    Args:
+        name: which map ("truth").
+        expected: the labels there are ("0 to 3").
+        found: the values that are none of them.
+    """
+
+    def __init__(self, name: str, expected: str, found: list[float]) -> None:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        self.expected, self.found = expected, ", ".join(f"{value:g}" for value in found[:5]) + more
+        super().__init__(f"{name}: labels are {expected}, found {self.found}")
+
+
 def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
     """Count the voxels of every pair of labels in one pass.
 
@@ -72,7 +87,7 @@ def as_labels(labels: np.ndarray, num_classes: int, *, name: str = "label map") 
     """The map as unsigned integers, checked to hold labels 0 to num_classes-1 only.
 
     Raises:
-        ValueError: with the values that are no labels (the first five).
+        ForeignLabels: with the values that are no labels (the first five).
     """
     labels = np.asarray(labels)
     if labels.dtype == bool:
@@ -80,14 +95,8 @@ def as_labels(labels: np.ndarray, num_classes: int, *, name: str = "label map") 
     whole = np.issubdtype(labels.dtype, np.integer)
     if labels.size and not (labels.min() >= 0 and labels.max() < num_classes and (whole or _all_whole(labels))):
         foreign = [value for value in np.unique(labels).tolist() if value not in range(num_classes)]
-        raise ValueError(f"{name}: labels are 0 to {num_classes - 1}, found {some(foreign)}")
+        raise ForeignLabels(name, f"0 to {num_classes - 1}", foreign)
     return labels.astype(np.uint8 if num_classes <= 256 else np.int64, copy=False)
-
-
-def some(values: list, limit: int = 5) -> str:
-    """The first few values in words: "7, 9 and 3 more"."""
-    more = f" and {len(values) - limit} more" if len(values) > limit else ""
-    return ", ".join(f"{value:g}" for value in values[:limit]) + more
 
 
 def _all_whole(values: np.ndarray) -> bool:
