@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def _phase(frame: int) -> float:
     return float(0.5 - 0.5 * np.cos(np.pi * share))
 
 
-def _turn(number: int) -> Any:
+def _turn(number: int) -> Callable[[np.ndarray], np.ndarray]:
     """A few patients lie otherwise in the plane: every fourth is mirrored, every seventh turned by a quarter."""
 
     def apply(volume: np.ndarray) -> np.ndarray:
