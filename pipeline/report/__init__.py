@@ -8,11 +8,10 @@ from typing import Any
 _HOMES = {
     "write_report": "writer",
     "markdown_table": "markdown",
-    "load_scores": "load",
     "learning_curves": "curves",
 }
 
-__all__ = ["learning_curves", "load_scores", "markdown_table", "write_report"]
+__all__ = ["learning_curves", "markdown_table", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,112 +2,94 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.metrics.clinical import agreement_table
 from pipeline.report.figures import Picture
-from pipeline.report.load import ScoreFiles
 from pipeline.report.style import GREY, INK, colours, draw_png, say_nothing
 
-
-@dataclass(frozen=True)
-class Quantity:
-    """One clinical number of all patients: its name ("LV EDV"), unit, and truth and prediction by patient."""
-
-    name: str
-    unit: str
-    truth: np.ndarray
-    pred: np.ndarray
+AGREEMENT_HEAD = ["Quantity", "n", "Bias", "SD", "Limits of agreement", "Mean absolute error", "r"]
 
 
-def clinical_quantities(clinical: pd.DataFrame | None) -> list[Quantity]:
-    """The pairs of columns NAME_truth_UNIT and NAME_pred_UNIT of clinical.csv, patients with both values only."""
-    if clinical is None:
-        return []
-    found = []
-    for column in clinical.columns:
-        match = re.fullmatch(r"(.+)_truth(?:_(\w+))?", column)
-        other = column.replace("_truth", "_pred")
-        if not match or other not in clinical:
-            continue
-        pairs = clinical[[column, other]].to_numpy(float)
-        pairs = pairs[np.isfinite(pairs).all(1)]
-        found.append(Quantity(_spoken(match[1]), _unit(match[2]), pairs[:, 0], pairs[:, 1]))
-    return found
+def agreement_rows(clinical: pd.DataFrame | None) -> list[list[str]]:
+    """`pipeline.metrics.clinical.agreement_table` in words, under AGREEMENT_HEAD; empty without clinical numbers."""
+    return [] if clinical is None else [_in_words(row) for row in agreement_table(clinical)]
 
 
-def agreement_plot(quantity: Quantity) -> Picture:
+def agreement_plot(clinical: pd.DataFrame, agreement: dict[str, Any]) -> Picture:
     """Prediction against truth above, Bland-Altman plot with bias and limits of agreement below.
 
-    Source: Bland and Altman, Lancet 1986: limits = bias ± 1.96 SD of the differences (n - 1 in the SD).
+    Args:
+        clinical: one row for each patient, with the columns QUANTITY_truth_UNIT and QUANTITY_pred_UNIT.
+        agreement: the row of `pipeline.metrics.clinical.agreement_table` for the quantity.
     """
-    structure = quantity.name.split()[0]
+    quantity, unit = agreement["quantity"], agreement["unit"]
+    pairs = clinical[[f"{quantity}_{side}_{unit}" for side in ("truth", "pred")]].to_numpy(float)
+    truth, pred = pairs[np.isfinite(pairs).all(1)].T
+    structure = quantity.split("_")[0]
     colour = colours([structure])[structure]
+    name = f"{_spoken(quantity)} ({_unit(unit)})"
 
     def draw(axes: Any) -> None:
-        _draw_correlation(axes[0, 0], quantity, colour)
-        _draw_bland_altman(axes[1, 0], quantity, colour)
+        axes[0, 0].set_title(name)
+        if not len(truth):
+            axes[1, 0].set_visible(False)
+            return say_nothing(axes[0, 0], "no patient with both values")
+        _draw_correlation(axes[0, 0], truth, pred, colour)
+        return _draw_bland_altman(axes[1, 0], truth, pred, colour, agreement)
 
-    bias = np.mean(quantity.pred - quantity.truth) if len(quantity.truth) else np.nan
-    said = f"bias {bias:.1f} {quantity.unit}" if np.isfinite(bias) else "no values"
+    words = dict(zip(AGREEMENT_HEAD, _in_words(agreement), strict=True))
+    said = f"n {words['n']}, bias {words['Bias']}, limits of agreement {words['Limits of agreement']}"
     return Picture(
-        name="clinical_" + re.sub(r"\W+", "_", quantity.name),
+        name=f"clinical_{quantity}",
         png=draw_png(draw, size=(3.7, 6.0), rows=2),
-        alt=f"{quantity.name}, prediction against truth, and Bland-Altman plot; n = {len(quantity.truth)}, {said}.",
-        caption=f"{quantity.name} ({quantity.unit}), {len(quantity.truth)} patients.",
+        alt=f"{name}, prediction against truth, and Bland-Altman plot: {said}.",
+        caption=f"{name}: {said}.",
     )
 
 
-def _draw_correlation(axes: Any, quantity: Quantity, colour: str) -> None:
-    axes.set_title(f"{quantity.name} ({quantity.unit})")
-    if not len(quantity.truth):
-        return say_nothing(axes, "no patient with both values")
-    both = np.concatenate([quantity.truth, quantity.pred])
+def _in_words(row: dict[str, Any]) -> list[str]:
+    keys = ("bias", "sd", "loa_low", "loa_high", "mae")
+    bias, sd, low, high, mae = ("–" if row[key] is None else _signed(row[key]) for key in keys)
+    n = str(row["n"]) + (f" ({row['undefined']} undefined)" if row["undefined"] else "")
+    limits = "–" if row["sd"] is None else f"{low} to {high}"
+    r = "–" if row["r"] is None else f"{row['r']:.3f}"
+    return [f"{_spoken(row['quantity'])} ({_unit(row['unit'])})", n, bias, sd, limits, mae, r]
+
+
+def _signed(value: float) -> str:
+    return f"{value:.1f}".replace("-", "−")
+
+
+def _draw_correlation(axes: Any, truth: np.ndarray, pred: np.ndarray, colour: str) -> None:
+    both = np.concatenate([truth, pred])
     margin = 0.06 * (np.ptp(both) or 1)
     limits = both.min() - margin, both.max() + margin
     axes.plot(limits, limits, color=GREY, lw=1, ls="--")
-    axes.plot(quantity.truth, quantity.pred, "o", ms=5, mew=0, color=colour, alpha=0.65)
+    axes.plot(truth, pred, "o", ms=5, mew=0, color=colour, alpha=0.65)
     axes.set(xlabel="truth", ylabel="prediction", xlim=limits, ylim=limits, aspect="equal")
     axes.locator_params(nbins=5)
-    return None
 
 
-def _draw_bland_altman(axes: Any, quantity: Quantity, colour: str) -> None:
-    if not len(quantity.truth):
-        return say_nothing(axes, "no patient with both values")
-    difference = quantity.pred - quantity.truth
+def _draw_bland_altman(axes: Any, truth: np.ndarray, pred: np.ndarray, colour: str, agreement: dict[str, Any]) -> None:
     axes.axhline(0, color="#c9ced4", lw=1)
-    axes.plot((quantity.pred + quantity.truth) / 2, difference, "o", ms=5, mew=0, color=colour, alpha=0.65)
-    bias = difference.mean()
-    lines = [(bias, "-", "bias")]
-    if len(difference) > 1:
-        reach = 1.96 * difference.std(ddof=1)
-        lines += [(bias + reach, "--", "+1.96 SD"), (bias - reach, "--", "−1.96 SD")]
-    for height, dashes, name in lines:
-        axes.axhline(height, color=INK, lw=1.2, ls=dashes)
-        axes.annotate(
-            f"{name} {height:.1f}".replace("-", "−"),
-            (1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=8.5,
-        )
+    axes.plot((pred + truth) / 2, pred - truth, "o", ms=5, mew=0, color=colour, alpha=0.65)
+    for key, dashes, name in (("bias", "-", "bias"), ("loa_high", "--", "+1.96 SD"), ("loa_low", "--", "−1.96 SD")):
+        if agreement[key] is not None:
+            axes.axhline(agreement[key], color=INK, lw=1.2, ls=dashes)
+            place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5}
+            axes.annotate(f"{name}\n{_signed(agreement[key])}", (1.02, agreement[key]), **place)
     axes.set(xlabel="mean of truth and prediction", ylabel="prediction − truth")
     axes.margins(x=0.08, y=0.18)
     axes.locator_params(axis="x", nbins=5)
-    return None
 
 
 def _spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _unit(unit: str | None) -> str:
-    return {None: "", "pct": "%", "percent": "%"}.get(unit, unit or "")
+def _unit(unit: str) -> str:
+    return "%" if unit == "percent" else unit

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
-from pipeline.report.files import write_new
-from pipeline.report.load import MEAN
+from pipeline.files import write_bytes
+from pipeline.metrics.labels import MEAN
 from pipeline.report.style import GREY, INK, colours, draw_png, say_nothing
 
 Epochs = list[dict[str, Any]]
@@ -34,7 +34,7 @@ def learning_curves(log_jsonl: str | Path, out_png: str | Path, *, overwrite: bo
         draw_loss(axes[0, 0], epochs)
         draw_dice(axes[0, 1], epochs)
 
-    return write_new(Path(out_png), draw_png(both, size=(10, 3.8), columns=2), overwrite=overwrite)
+    return write_bytes(out_png, draw_png(both, size=(10, 3.8), columns=2), overwrite=overwrite)
 
 
 def read_log(log_jsonl: str | Path) -> Epochs:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.load import ScoreFiles
-from pipeline.report.style import GREY, INK, colours, draw_png, say_nothing
-from pipeline.report.tables import METRICS
+from pipeline.metrics.scores import Scores
+from pipeline.report.style import INK, colours, draw_png, say_nothing
+from pipeline.report.tables import METRICS, levels_of, structures_of
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,25 @@ class Picture:
         png: the picture.
         alt: what it shows, for a reader who cannot see it.
         caption: what stands under it.
+        wide: takes the full width of the page.
     """
 
     name: str
     png: bytes
     alt: str
     caption: str
+    wide: bool = False
 
 
-def box_plot(scores: ScoreFiles, metric: str, *, by: str = "") -> Picture:
+def box_plot(scores: Scores, metric: str, *, by: str = "") -> Picture:
     """Boxes with a point for each case: by structure, and within it by level of `by` ("phase", "group" or "").
 
     Boxes span the quartiles, whiskers reach 1.5 times their range (Tukey). Undefined values are left out.
     """
-    levels = scores.values(by) if by else []
+    levels = levels_of(scores, by) if by else []
     boxes = [
         (structure, level, _values(scores.cases, metric, structure, by, level))
-        for structure in scores.structures
+        for structure in structures_of(scores)
         for level in levels or [""]
     ]
     width = min(9.0, max(4.6, 1.6 + 0.45 * len(boxes)))
@@ -50,6 +52,7 @@ def box_plot(scores: ScoreFiles, metric: str, *, by: str = "") -> Picture:
         png=png,
         alt=f"Box plot of {name} by structure{within}: " + _medians(boxes, metric),
         caption=f"{METRICS[metric].name} by structure{within}; one point for each case.",
+        wide=width > 6,
     )
 
 
@@ -62,11 +65,11 @@ def _values(cases: pd.DataFrame, metric: str, structure: str, by: str, level: st
     return cases.loc[chosen, metric].dropna().to_numpy(float) * METRICS[metric].scale
 
 
-def _draw_boxes(axes: Any, boxes: list[tuple[str, str, np.ndarray]], title: str, scores: ScoreFiles) -> None:
+def _draw_boxes(axes: Any, boxes: list[tuple[str, str, np.ndarray]], title: str, scores: Scores) -> None:
     axes.set_title(title)
     if not any(len(values) for _, _, values in boxes):
         return say_nothing(axes, "no defined value")
-    palette = colours(scores.structures)
+    palette = colours(structures_of(scores))
     scatter = np.random.default_rng(0)
     names = [structure for structure, _, _ in boxes]
     places = np.arange(len(boxes)) + 0.5 * np.array([len(set(names[: i + 1])) - 1 for i in range(len(names))])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.report.load import ScoreFiles
-from pipeline.report.tables import METRICS, Row, level_rows, overall_rows
+from pipeline.metrics.scores import Scores
+from pipeline.report.tables import METRICS, Row, level_rows, levels_of, overall_rows
 
 
-def markdown_table(scores: ScoreFiles) -> str:
+def markdown_table(scores: Scores) -> str:
     """Rows = structures; columns = Dice by phase, then all metrics over all cases, as mean ± SD.
 
     Args:
-        scores: as `load_scores` gives them. Without phases the columns by phase are left out; without any
-            case the table has its head only.
+        scores: as `pipeline.metrics.scores.read_scores` gives them. Without phases the columns by phase are left
+            out; without any case the table has its head only.
 
     Returns:
         A GitHub-flavoured table, no newline at its end.
@@ -27,9 +27,8 @@ def markdown_table(scores: ScoreFiles) -> str:
     return _table(head, lines)
 
 
-def markdown_report(scores: ScoreFiles, *, title: str) -> str:
+def markdown_report(scores: Scores, *, title: str) -> str:
     """The whole summary: headline table, by phase, by group, definitions, policy, missing cases, provenance."""
-    info = scores.info
     parts = [f"# {_plain(title)}", _counts(scores), markdown_table(scores)]
     for key in ("phase", "group"):
         rows = level_rows(scores, key)
@@ -39,23 +38,20 @@ def markdown_report(scores: ScoreFiles, *, title: str) -> str:
             parts += [f"## By {key}", table]
     if scores.missing:
         parts += ["## Cases without a prediction", _list(scores.missing)]
-    parts += ["## Definitions", _list(f"{k}: {v}" for k, v in (info.get("definitions") or {}).items())]
+    parts += ["## Definitions", _list(f"{k}: {v}" for k, v in scores.definitions.items())]
     parts += ["## Policy", _list(policy_sentences(scores))]
-    parts += ["## Provenance", _list(f"{k}: {v}" for k, v in (info.get("provenance") or {}).items())]
+    parts += ["## Provenance", _list(f"{k}: {v}" for k, v in scores.provenance.items())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def policy_sentences(scores: ScoreFiles) -> list[str]:
+def policy_sentences(scores: Scores) -> list[str]:
     """What empty masks and missing predictions count for, as full sentences where scores.json has them."""
-    policy = scores.info.get("policy") or {}
-    sentences = [str(value) for key, value in policy.items() if key.endswith("_text")]
-    return sentences or [f"{key}: {value}" for key, value in policy.items()]
+    return [str(value) for key, value in scores.policy.items() if key.endswith("_text")]
 
 
-def _counts(scores: ScoreFiles) -> str:
-    cases, patients = scores.cases["case"].nunique(), len(scores.values("patient"))
-    unit = scores.info.get("unit", "volume")
-    return f"{cases} cases of {patients} patients; mean ± SD over {unit}s. Research use only."
+def _counts(scores: Scores) -> str:
+    cases, patients = scores.cases["case"].nunique(), len(levels_of(scores, "patient"))
+    return f"{cases} cases of {patients} patients; mean ± SD over volumes. Research use only."
 
 
 def _cells(row: Row) -> list[object]:

@@ -9,9 +9,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from pipeline.metrics.labels import MEAN
+from pipeline.metrics.scores import Scores
 from pipeline.report.figures import Picture
-from pipeline.report.load import MEAN, ScoreFiles
 from pipeline.report.style import PRED, TRUTH, draw_png
+from pipeline.volumes import affine, read_image, slice_axis, spacing
 
 _MARGIN_MM = 12.0
 _DARK = {
@@ -27,7 +29,7 @@ _DARK = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A case to show and why: "worst", "second worst", "third worst", "median" or "best" by mean Dice."""
+    """A case to show and why: "worst", "second worst", "median" or "best" by mean Dice."""
 
     role: str
     case: str
@@ -43,15 +45,15 @@ class Volumes:
     spacing: tuple[float, float, float]
 
 
-def choose_cases(scores: ScoreFiles) -> list[Choice]:
-    """Up to three of the worst cases, the median one and the best, by mean Dice; none of them twice.
+def choose_cases(scores: Scores) -> list[Choice]:
+    """The two worst cases, the median one and the best, by mean Dice; none of them twice.
 
     Cases without a prediction or without a defined Dice are left out.
     """
     rows = scores.cases[(scores.cases["structure"] == MEAN) & ~scores.cases["case"].isin(scores.missing)]
     ranking = rows.dropna(subset=["dice"]).sort_values(["dice", "case"])["case"].tolist()
     last = len(ranking) - 1
-    wanted = {"worst": 0, "best": last, "median": last // 2, "second worst": 1, "third worst": 2}
+    wanted = {"worst": 0, "best": last, "median": last // 2, "second worst": 1}
     places: dict[int, str] = {}
     for role, place in wanted.items():
         if place <= last and place >= 0:
@@ -59,7 +61,7 @@ def choose_cases(scores: ScoreFiles) -> list[Choice]:
     return [Choice(places[place], ranking[place]) for place in sorted(places)]
 
 
-def overlay(scores: ScoreFiles, choice: Choice) -> Picture:
+def overlay(scores: Scores, choice: Choice) -> Picture:
     """Draw up to four slices of one case: three spread over the labelled ones and the one with most errors.
 
     Raises:
@@ -102,39 +104,28 @@ def _read(entry: dict[str, Any]) -> Volumes:
     absent = [key for key, path in paths.items() if not path or not Path(path).is_file()]
     if absent:
         raise ValueError(f"no file for {', '.join(absent)}")
-    label = _load(paths["label"])
-    arrays = [_load(paths["image"])[0], label[0], _load(paths["pred"])[0]]
+    arrays = [_at_least_3d(read_image(path)) for path in paths.values()]
     shapes = {array.shape for array in arrays}
-    if len(shapes) > 1 or len(arrays[0].shape) != 3:
+    if len(shapes) > 1 or arrays[0].ndim != 3:
         raise ValueError(f"image, label and pred should share one 3D shape, found {sorted(shapes)}")
-    return _as_seen(arrays, affine=label[1], spacing=label[2])
+    return _as_seen(arrays, matrix=affine(paths["label"]), distances=spacing(paths["label"]))
 
 
-def _load(path: str) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-    """Array (X, Y, Z), affine (RAS) and spacing (pixdim, which is right where the affine disagrees)."""
-    if path.endswith((".nii", ".nii.gz")):
-        nifti = nib.load(path)
-        array = np.asarray(nifti.dataobj)
-        while array.ndim > 3 and array.shape[-1] == 1:
-            array = array[..., 0]
-        return array, nifti.affine, tuple(float(size) for size in nifti.header.get_zooms()[:3])
-    import SimpleITK
-
-    image = SimpleITK.ReadImage(path)
-    affine = np.eye(4)
-    affine[:3, :3] = np.diag([-1, -1, 1]) @ np.reshape(image.GetDirection(), (3, 3)) @ np.diag(image.GetSpacing())
-    return SimpleITK.GetArrayFromImage(image).T, affine, image.GetSpacing()
+def _at_least_3d(array: np.ndarray) -> np.ndarray:
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return array[..., None] if array.ndim == 2 else array
 
 
-def _as_seen(arrays: list[np.ndarray], *, affine: np.ndarray, spacing: tuple[float, ...]) -> Volumes:
-    """Turn all three alike: nearest to left-posterior-superior, then the coarsest axis last, if one is coarser."""
-    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt("LPS"))
-    arrays = [nib.apply_orientation(array, turn) for array in arrays]
-    sizes = [spacing[int(np.flatnonzero(turn[:, 0] == axis)[0])] for axis in range(3)]
-    through = int(np.argmax(sizes)) if max(sizes) > 1.5 * sorted(sizes)[1] else 2
-    order = [axis for axis in range(3) if axis != through] + [through]
-    arrays = [np.transpose(array, order) for array in arrays]
-    return Volumes(*arrays, spacing=tuple(sizes[axis] for axis in order))
+def _as_seen(arrays: list[np.ndarray], *, matrix: np.ndarray, distances: tuple[float, float, float]) -> Volumes:
+    """Turn all three alike: slices last and in stored order, x to the patient's left, y to the back or the feet."""
+    orientation = nib.io_orientation(matrix)
+    across = slice_axis(distances)
+    in_plane = sorted((axis for axis in range(3) if axis != across), key=lambda axis: orientation[axis, 0])
+    flips = [axis for axis in in_plane if orientation[axis, 1] > 0]  # RAS axes point right, front, up
+    order = [*in_plane, across]
+    arrays = [np.flip(array, flips).transpose(order) for array in arrays]
+    return Volumes(*arrays, spacing=tuple(distances[axis] for axis in order))
 
 
 def _draw_slices(axes: np.ndarray, volumes: Volumes, slices: list[int]) -> None:

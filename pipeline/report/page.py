@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.metrics.labels import MEAN
+from pipeline.metrics.scores import Scores
+from pipeline.metrics.summary import VOLUME
+from pipeline.report.clinical import AGREEMENT_HEAD, agreement_rows
 from pipeline.report.figures import Picture
-from pipeline.report.load import MEAN, ScoreFiles
 from pipeline.report.markdown import policy_sentences
 from pipeline.report.overlays import Choice
 from pipeline.report.style import PRED, TRUTH, colours
-from pipeline.report.tables import METRICS, case_head, case_rows, level_rows, overall_rows, slice_rows
+from pipeline.report.tables import (
+    METRICS,
+    case_head,
+    case_rows,
+    level_rows,
+    levels_of,
+    overall_rows,
+    slice_rows,
+    structures_of,
+)
 
 
 @dataclass
@@ -37,7 +48,7 @@ class Pictures:
         return [*self.boxes, *self.curves, *self.clinical, *drawn]
 
 
-def render_page(scores: ScoreFiles, pictures: Pictures, *, title: str) -> str:
+def render_page(scores: Scores, pictures: Pictures, *, title: str) -> str:
     """The report as HTML. Names from the score files are escaped; pictures become data URIs."""
     environment = Environment(
         loader=PackageLoader("pipeline.report"),
@@ -53,32 +64,28 @@ def render_page(scores: ScoreFiles, pictures: Pictures, *, title: str) -> str:
         mean=MEAN,
         metrics=METRICS,
         counts=_counts(scores),
-        unit=scores.info.get("unit", "volume"),
-        structures=scores.structures,
-        colours=colours(scores.structures),
+        unit=VOLUME,
+        structures=structures_of(scores),
+        colours=colours(structures_of(scores)),
         outline={"truth": TRUTH, "prediction": PRED},
         overall=overall_rows(scores),
         levels={key: level_rows(scores, key) for key in ("phase", "group")},
         by_slice={row.structure: row for row in slice_rows(scores)},
-        definitions=scores.info.get("definitions") or {},
+        definitions=scores.definitions,
         policy=policy_sentences(scores),
-        provenance=scores.info.get("provenance") or {},
+        provenance=scores.provenance,
         missing=scores.missing,
-        agreement=(scores.info.get("clinical") or {}).get("agreement") or [],
+        agreement_head=AGREEMENT_HEAD,
+        agreement=agreement_rows(scores.clinical),
         pictures=pictures,
         case_head=case_head(scores),
         case_rows=rows,
     )
 
 
-def _counts(scores: ScoreFiles) -> dict[str, int]:
-    return {"cases": scores.cases["case"].nunique(), "patients": len(scores.values("patient"))}
+def _counts(scores: Scores) -> dict[str, int]:
+    return {"cases": scores.cases["case"].nunique(), "patients": len(levels_of(scores, "patient"))}
 
 
 def _data_uri(picture: Picture) -> Markup:
     return Markup("data:image/png;base64,") + b64encode(picture.png).decode("ascii")
-
-
-def number(value: Any, decimals: int = 1) -> str:
-    """A number in words; a dash for None and NaN."""
-    return "–" if value is None or value != value else f"{value:.{decimals}f}"

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.report.load import MEAN
+from pipeline.metrics.labels import MEAN
 
 # Okabe & Ito, Color Universal Design, 2008
 _HEART = {"RV": "#0072B2", "MYO": "#009E73", "LV": "#D55E00"}
@@ -70,6 +70,7 @@ def draw_png(
     """
     with matplotlib.rc_context({**_STYLE, **(style or {})}):
         figure = Figure(figsize=size, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
         draw(figure.subplots(rows, columns, squeeze=False))
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.report.load import MEAN, ScoreFiles
+from pipeline.metrics.labels import MEAN
+from pipeline.metrics.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -69,31 +70,39 @@ class Row:
         return max((cell.n + cell.undefined for cell in self.cells.values()), default=0)
 
 
-def overall_rows(scores: ScoreFiles) -> list[Row]:
+def structures_of(scores: Scores) -> list[str]:
+    """Names of the structures in the order of their labels, without background and without the mean."""
+    return [name for name, number in sorted(scores.labels.items(), key=lambda item: item[1]) if number]
+
+
+def levels_of(scores: Scores, key: str) -> list[str]:
+    """The sorted levels of "phase" or "group", the entries of "patient"; empty where the cases have none."""
+    return sorted(set(scores.cases[key]) - {""}) if key in scores.cases else []
+
+
+def overall_rows(scores: Scores) -> list[Row]:
     """One row for each structure and one for their mean."""
-    return _rows(scores, scores.rows("overall"), level="", key=None)
+    return _rows(scores, scores.summary["overall"], level="", key=None)
 
 
-def level_rows(scores: ScoreFiles, key: str) -> list[Row]:
+def level_rows(scores: Scores, key: str) -> list[Row]:
     """Rows by level of `key` ("phase" or "group"), structure within level; empty where there are no levels."""
-    rows = scores.rows(f"by_{key}")
-    levels = [str(level) for level in dict.fromkeys(row.get(key) or "" for row in rows) if level]
-    return [row for level in levels for row in _rows(scores, rows, level=level, key=key)]
+    rows = scores.summary[f"by_{key}"]
+    return [row for level in levels_of(scores, key) for row in _rows(scores, rows, level=level, key=key)]
 
 
-def slice_rows(scores: ScoreFiles) -> list[Row]:
+def slice_rows(scores: Scores) -> list[Row]:
     """As `overall_rows`, averaged over slices in place of volumes; surface distances exist by volume only."""
-    rows = [row for row in scores.rows("slices") if not row.get("phase") and not row.get("group")]
-    return _rows(scores, rows, level="", key=None)
+    return _rows(scores, scores.summary["slices"], level="", key=None)
 
 
-def _rows(scores: ScoreFiles, rows: list[dict[str, Any]], *, level: str, key: str | None) -> list[Row]:
+def _rows(scores: Scores, rows: list[dict[str, Any]], *, level: str, key: str | None) -> list[Row]:
     chosen = [row for row in rows if key is None or row.get(key) == level]
     cells: dict[str, dict[str, Cell]] = {}
     for row in chosen:
         if row["metric"] in METRICS:
             cells.setdefault(row["structure"], {})[row["metric"]] = _cell(row)
-    order = [name for name in (*scores.structures, MEAN) if name in cells]
+    order = [name for name in (*structures_of(scores), MEAN) if name in cells]
     return [Row(level, structure, cells[structure]) for structure in order]
 
 
@@ -120,12 +129,12 @@ class CaseRow:
     note: str
 
 
-def case_head(scores: ScoreFiles) -> list[str]:
+def case_head(scores: Scores) -> list[str]:
     """Headings of the numbers in the list of all cases."""
-    return ["Dice", *(f"Dice {name}" for name in scores.structures), *(METRICS[m].name for m in _WHOLE[1:])]
+    return ["Dice", *(f"Dice {name}" for name in structures_of(scores)), *(METRICS[m].name for m in _WHOLE[1:])]
 
 
-def case_rows(scores: ScoreFiles) -> list[CaseRow]:
+def case_rows(scores: Scores) -> list[CaseRow]:
     """Every case in the order of scores.csv: mean Dice, Dice by structure, then the case's other means."""
     return [_case_row(scores, str(case), rows) for case, rows in scores.cases.groupby("case", sort=False)]
 
@@ -134,9 +143,9 @@ _WHOLE = ["dice", "pixel_error", "hd_mm", "hd95_mm"]
 _ABSENT = {"truth": "{} only predicted", "pred": "{} missed", "both": "{} absent"}
 
 
-def _case_row(scores: ScoreFiles, case: str, rows: pd.DataFrame) -> CaseRow:
+def _case_row(scores: Scores, case: str, rows: pd.DataFrame) -> CaseRow:
     table = rows.drop_duplicates("structure").set_index("structure")
-    wanted = [("dice", MEAN), *(("dice", name) for name in scores.structures)]
+    wanted = [("dice", MEAN), *(("dice", name) for name in structures_of(scores))]
     wanted += [(metric, MEAN) for metric in _WHOLE[1:]]
     values = [_value(table, metric, structure) for metric, structure in wanted]
     empty = rows.get("empty", [])

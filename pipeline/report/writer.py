@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.report.clinical import agreement_plot, clinical_quantities
+from pipeline.errors import DataError, Problem
+from pipeline.files import write_bytes, write_text
+from pipeline.metrics.clinical import agreement_table
+from pipeline.metrics.scores import Scores, read_scores
+from pipeline.report.clinical import agreement_plot
 from pipeline.report.curves import Epochs, draw_dice, draw_loss, read_log
 from pipeline.report.figures import Picture, box_plot
-from pipeline.report.files import refuse_existing, write_new
-from pipeline.report.load import ScoreFiles, load_scores
 from pipeline.report.markdown import markdown_report
 from pipeline.report.overlays import Choice, choose_cases, overlay
 from pipeline.report.page import Pictures, render_page
 from pipeline.report.style import draw_png
+from pipeline.report.tables import levels_of
 
 
 def write_report(
@@ -32,7 +35,7 @@ def write_report(
         scores_dir: folder with scores.csv and scores.json (and slices.csv, clinical.csv, cases.json).
         out: the page; default `scores_dir`/report.html. Beside it go the same name with .md and figures/*.png.
         run_dir: folder of the training, whose log.jsonl gives the learning curves.
-        title: default: the name of the data and "segmentation report".
+        title: of the page; default "Segmentation report".
         overwrite: replace an older report.
 
     Returns:
@@ -42,23 +45,23 @@ def write_report(
         DataError: the score files or the log are absent or unreadable, or a file is there already.
     """
     page = Path(out) if out else Path(scores_dir) / "report.html"
-    markdown, figures = page.with_suffix(".md"), page.parent / "figures"
-    scores = load_scores(scores_dir)
+    markdown = page.with_suffix(".md")
+    if not overwrite:
+        _refuse([page, markdown])
+    scores = read_scores(scores_dir)
     epochs = read_log(Path(run_dir) / "log.jsonl") if run_dir else []
-    if not overwrite:
-        refuse_existing([page, markdown])
-    title = title or _title(scores)
+    title = title or "Segmentation report"
     pictures = draw_all(scores, epochs)
-    files = {figures / f"{picture.name}.png": picture.png for picture in pictures.all()}
+    files = {page.parent / "figures" / f"{picture.name}.png": picture.png for picture in pictures.all()}
     if not overwrite:
-        refuse_existing(files)
+        _refuse(files)
     for path, png in files.items():
-        write_new(path, png, overwrite=overwrite)
-    write_new(markdown, markdown_report(scores, title=title), overwrite=overwrite)
-    return write_new(page, render_page(scores, pictures, title=title), overwrite=overwrite)
+        write_bytes(path, png, overwrite=True)
+    write_text(markdown, markdown_report(scores, title=title), overwrite=True)
+    return write_text(page, render_page(scores, pictures, title=title), overwrite=True)
 
 
-def draw_all(scores: ScoreFiles, epochs: Epochs) -> Pictures:
+def draw_all(scores: Scores, epochs: Epochs) -> Pictures:
     """Every figure of the report; a case whose files cannot be drawn keeps its place, with the reason."""
     pictures = Pictures()
     steps = list(_steps(scores, epochs, pictures))
@@ -67,21 +70,21 @@ def draw_all(scores: ScoreFiles, epochs: Epochs) -> Pictures:
     return pictures
 
 
-def _steps(scores: ScoreFiles, epochs: Epochs, pictures: Pictures) -> Iterator[Callable[[], None]]:
+def _steps(scores: Scores, epochs: Epochs, pictures: Pictures) -> Iterator[Callable[[], None]]:
     if len(scores.cases):
         for metric in ("dice", "hd95_mm"):
             yield lambda metric=metric: pictures.boxes.append(box_plot(scores, metric, by="phase"))
-        if scores.values("group"):
+        if levels_of(scores, "group"):
             yield lambda: pictures.boxes.append(box_plot(scores, "dice", by="group"))
     for choice in choose_cases(scores):
         yield lambda choice=choice: pictures.cases.append((choice, _overlay(scores, choice)))
-    for quantity in clinical_quantities(scores.clinical):
-        yield lambda quantity=quantity: pictures.clinical.append(agreement_plot(quantity))
+    for row in agreement_table(scores.clinical) if scores.clinical is not None else []:
+        yield lambda row=row: pictures.clinical.append(agreement_plot(scores.clinical, row))
     if epochs:
         yield lambda: pictures.curves.extend(_curves(epochs))
 
 
-def _overlay(scores: ScoreFiles, choice: Choice) -> Picture | str:
+def _overlay(scores: Scores, choice: Choice) -> Picture | str:
     try:
         return overlay(scores, choice)
     except Exception as error:  # a lost or broken image must not cost the report its numbers
@@ -101,6 +104,11 @@ def _curves(epochs: Epochs) -> list[Picture]:
     ]
 
 
-def _title(scores: ScoreFiles) -> str:
-    name = (scores.info.get("provenance") or {}).get("name")
-    return f"{name}: segmentation report" if name else "Segmentation report"
+def _refuse(paths: Iterable[Path]) -> None:
+    """Name every file that exists and would be replaced, before one is written."""
+    remedy = "Choose another place, or ask for it to be overwritten"
+    problems = [
+        Problem(str(path), "no file of that name", "one that exists", remedy) for path in paths if path.exists()
+    ]
+    if problems:
+        raise DataError(problems)
