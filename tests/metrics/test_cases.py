@@ -1,0 +1,115 @@
+"""Scores of one case against hand-computed values and against the metric of validation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DataError
+from pipeline.metrics import CaseDice, EmptyPolicy, parse_labels, score_case
+from pipeline.metrics.labels import compact, structures_of
+
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+SPACING = (2.0, 1.0, 10.0)
+
+
+def two_slices() -> tuple[np.ndarray, np.ndarray]:
+    """Truth and prediction (3, 4, 2): RV partly found, MYO missed, LV in neither; 20 mm3 a voxel."""
+    truth, pred = np.zeros((2, 3, 4, 2), np.uint8)
+    truth[0, :2, 0] = 1
+    truth[2, 0, 1] = 2
+    pred[0, :3, 0] = 1
+    return pred, truth
+
+
+def by_name(rows: list[dict]) -> dict[str, dict]:
+    return {row["structure"]: row for row in rows}
+
+
+def test_rows_by_hand() -> None:
+    rows = by_name(score_case(*two_slices(), SPACING, LABELS).structures)
+    assert list(rows) == ["RV", "MYO", "LV", "mean"]
+    rv = rows["RV"]
+    assert (rv["dice"], rv["iou"], rv["pixel_error"]) == pytest.approx((4 / 5, 2 / 3, 1 / 24))
+    assert rv["hd_mm"] == 1.0  # one voxel further along y
+    assert rv["hd95_mm"] == pytest.approx(0.9)  # 95th percentile of [0 0 1] is 0.9, of [0 0] is 0
+    assert (rv["truth_ml"], rv["pred_ml"]) == pytest.approx((0.04, 0.06))
+    assert (rv["truth_voxels"], rv["pred_voxels"], rv["empty"]) == (2, 3, "")
+    assert (rows["MYO"]["dice"], rows["MYO"]["iou"], rows["MYO"]["empty"]) == (0.0, 0.0, "pred")
+    assert rows["LV"]["empty"] == "both"
+    assert all(math.isnan(rows["LV"][metric]) for metric in ("dice", "iou", "hd_mm", "hd95_mm"))
+    mean = rows["mean"]
+    assert mean["dice"] == pytest.approx((4 / 5 + 0) / 2)
+    assert mean["pixel_error"] == pytest.approx(2 / 24)
+    assert math.isnan(mean["hd_mm"])  # MYO was missed: the case must not profit from that
+    assert mean["truth_ml"] is None
+
+
+def test_slices_by_hand() -> None:
+    slices = score_case(*two_slices(), SPACING, LABELS).slices
+    assert [row["slice"] for row in slices] == [0] * 4 + [1] * 4
+    first, second = by_name(slices[:4]), by_name(slices[4:])
+    assert first["RV"]["dice"] == pytest.approx(4 / 5)
+    assert first["RV"]["pixel_error"] == pytest.approx(1 / 12)
+    assert first["mean"]["dice"] == pytest.approx(4 / 5)  # the others are in neither mask here
+    assert second["MYO"]["dice"] == 0
+    assert (second["MYO"]["empty"], second["RV"]["empty"]) == ("pred", "both")
+    assert second["mean"]["pixel_error"] == pytest.approx(1 / 12)
+
+
+def test_policy() -> None:
+    rows = by_name(score_case(*two_slices(), SPACING, LABELS, policy=EmptyPolicy.ONE).structures)
+    assert (rows["LV"]["dice"], rows["MYO"]["dice"]) == (1.0, 0.0)
+    assert rows["mean"]["dice"] == pytest.approx((4 / 5 + 0 + 1) / 3)
+    assert math.isnan(rows["LV"]["hd_mm"])
+
+
+def test_definition_of_hd95_is_a_choice() -> None:
+    rows = by_name(score_case(*two_slices(), SPACING, LABELS, definition="pooled").structures)
+    assert rows["RV"]["hd95_mm"] == pytest.approx(0.8)  # 95th percentile of [0 0 0 0 1]
+    assert rows["RV"]["hd_mm"] == 1.0
+
+
+def test_equals_the_metric_of_validation() -> None:
+    torch = pytest.importorskip("torch")
+    pred, truth = np.random.default_rng(0).integers(0, 4, (2, 7, 6, 5))
+    structures = {"RV": 1, "MYO": 2, "LV": 3}
+    metric = CaseDice(structures)
+    metric([torch.from_numpy(pred)[None]], [torch.from_numpy(truth)[None]])
+    rows = by_name(score_case(pred, truth, SPACING, LABELS).structures)
+    assert metric.aggregate().item() == pytest.approx(rows["mean"]["dice"])
+    assert metric.by_structure() == pytest.approx({name: rows[name]["dice"] for name in structures})
+
+
+def test_label_numbers_may_be_any() -> None:
+    pred, truth = two_slices()
+    numbers = np.array([0, 205, 40, 1000], np.int32)
+    other = score_case(numbers[pred], numbers[truth], SPACING, {"RV": 205, "MYO": 40, "LV": 1000})
+    np.testing.assert_equal(other.structures, score_case(pred, truth, SPACING, LABELS).structures)
+    with pytest.raises(ValueError, match="prediction: labels are 0, 40, 205, found 1000"):
+        score_case(numbers[np.full((2, 2, 2), 3)], np.zeros((2, 2, 2)), SPACING, {"RV": 205, "MYO": 40})
+
+
+def test_compact_by_hand() -> None:
+    assert compact(np.array([0, 9, 4, 4.0]), {"a": 4, "b": 9}).tolist() == [0, 2, 1, 1]
+    with pytest.raises(ValueError, match=r"found 4\.5, 10"):
+        compact(np.array([0, 9, 4.5, 10]), {"a": 4, "b": 9})
+
+
+@pytest.mark.parametrize("text", ["1=RV,2=MYO,3=LV", "RV=1, MYO=2 , LV=3,", "0=background,1=RV,2=MYO,3=LV"])
+def test_labels_in_words(text: str) -> None:
+    assert parse_labels(text) == {"RV": 1, "MYO": 2, "LV": 3}
+
+
+@pytest.mark.parametrize("text", ["", "RV", "1=RV,1=LV", "1=RV,2=RV", "=1", "1=mean", "0=background", "1=2=3,a=b"])
+def test_labels_that_are_none(text: str) -> None:
+    with pytest.raises(DataError, match="1=RV,2=MYO,3=LV"):
+        parse_labels(text)
+
+
+@pytest.mark.parametrize("labels", [{}, {"RV": -1}, {"RV": 1, "LV": 1}, {"RV": 1.5}, {"mean": 1}])
+def test_structures_that_are_none(labels: dict) -> None:
+    with pytest.raises(DataError):
+        structures_of(labels)
