@@ -16,6 +16,11 @@ from pipeline.itk import affine_of, as_volume, itk_header, read_itk, unreadable
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd.gz", ".nrrd", ".nhdr")
 
+CLEARED_FIELDS = (
+    *("cal_min", "cal_max", "glmin", "glmax", "intent_p1", "intent_p2", "intent_p3", "intent_code", "intent_name"),
+    *("descrip", "aux_file", "db_name", "data_type"),
+)
+
 # The grid of a NIfTI file, copied bit by bit: ACDC's files say 1 mm in the affine and the truth in pixdim.
 GRID_FIELDS = (
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
@@ -72,7 +77,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         return _as_uint8(np.asanyarray(_load_nifti(path).dataobj))
     import SimpleITK
 
-    return _as_uint8(SimpleITK.GetArrayViewFromImage(read_itk(path)).T)
+    return _as_uint8(SimpleITK.GetArrayFromImage(read_itk(path)).T)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -168,7 +173,8 @@ def _as_uint8(mask: np.ndarray) -> np.ndarray:
     labels = np.asarray(mask)
     if labels.dtype == np.uint8:
         return labels
-    whole = labels.astype(np.uint8)
+    with np.errstate(invalid="ignore"):
+        whole = labels.astype(np.uint8)
     if not np.array_equal(whole, labels):
         raise ValueError(f"a mask holds integers from 0 to 255, this one has {labels.dtype} values that do not fit")
     return whole
@@ -191,10 +197,9 @@ def _write_nifti(labels: np.ndarray, like: str | Path, temporary: Path) -> None:
     header.set_data_dtype(np.uint8)
     header.set_data_shape(labels.shape)
     header.set_slope_inter(1, 0)
-    for field in ("cal_min", "cal_max", "intent_p1", "intent_p2", "intent_p3", "intent_code", "glmin", "glmax"):
-        header[field] = 0
-    for field in ("descrip", "aux_file", "intent_name", "db_name"):
-        header[field] = b""
+    for field in CLEARED_FIELDS:
+        if field in header.keys():  # noqa: SIM118 - nibabel's headers are no mappings; NIfTI-2 lacks some fields
+            header[field] = np.zeros_like(header[field])
     header.extensions = type(header.extensions)()
     saved = type(image)(labels, None, header)
     for field in GRID_FIELDS:
