@@ -39,8 +39,8 @@ def write_files(folder: Path, contents: Mapping[str, str], *, overwrite: bool = 
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """The table as text: undefined values are empty cells, numbers have up to 9 significant digits."""
-    return table.to_csv(index=False, float_format="%.9g")
+    """The table as text: undefined values are empty cells, numbers have up to 7 significant digits."""
+    return table.to_csv(index=False, float_format="%.7g")
 
 
 def to_json(content: Any) -> str:

@@ -101,7 +101,7 @@ class Scores:
 
 
 def read_scores(out: str | Path) -> Scores:
-    """Read what `Scores.write` wrote; numbers agree to 9 digits.
+    """Read what `Scores.write` wrote; numbers agree to 7 digits.
 
     Raises:
         DataError: a file is absent or unreadable.
