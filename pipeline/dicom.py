@@ -76,7 +76,7 @@ def _check_positions(folder: str | Path, names: list[str]) -> None:
     steps = np.diff(np.array(positions), axis=0)
     distances = np.linalg.norm(steps, axis=1)
     usual = float(np.median(distances))
-    if distances.min() < 1e-3:
+    if len(np.unique(np.round(positions, 3), axis=0)) < len(positions):
         found = "several slices at one position"
         remedy = "Split the phases of a cine series into one folder each"
     elif np.linalg.norm(steps - np.median(steps, axis=0), axis=1).max() > UNEVEN * usual:

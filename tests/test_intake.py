@@ -1,0 +1,179 @@
+"""Which cases an input holds, and one line for each way in which a file can be broken."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+from image_files import acdc_like, dicom_series, itk_image, oblique_affine
+
+from pipeline.errors import DataError
+from pipeline.intake import find_cases, inspect
+
+VOXELS = np.random.default_rng(0).integers(0, 900, (16, 15, 4)).astype(np.int16)
+
+
+def good(path: Path) -> bytes:
+    return acdc_like(path, VOXELS).read_bytes()
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(good(path)[:-400])
+
+
+def without_trailer(path: Path) -> None:
+    path.write_bytes(good(path)[:-8])
+
+
+def wrong_checksum(path: Path) -> None:
+    path.write_bytes(good(path)[:-8] + bytes(4) + good(path)[-4:])
+
+
+def web_page(path: Path) -> None:
+    path.write_text("<!DOCTYPE html><title>404</title>")
+
+
+def packed_text(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"no image at all" * 50))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def packed_but_short(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.decompress(good(path))[:2000]))
+
+
+def not_a_number(path: Path) -> None:
+    voxels = VOXELS.astype(np.float32)
+    voxels[1, 2, 3] = np.nan
+    voxels[0, 0, 0] = np.inf
+    acdc_like(path, voxels)
+
+
+def constant(path: Path) -> None:
+    acdc_like(path, np.full((16, 15, 4), 7, np.int16))
+
+
+def zero_spacing(path: Path) -> None:
+    content = bytearray(gzip.decompress(good(path)))
+    content[88:92] = struct.pack("<f", 0)
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
+def five_axes(path: Path) -> None:
+    nib.Nifti1Image(np.zeros((4, 4, 3, 2, 2), np.int16), np.eye(4)).to_filename(path)
+
+
+def one_line(path: Path) -> None:
+    nib.Nifti1Image(np.arange(9, dtype=np.int16).reshape(9, 1, 1), np.eye(4)).to_filename(path)
+
+
+def colour(path: Path) -> None:
+    rgb = np.zeros((4, 4, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.Nifti1Image(rgb, np.eye(4)).to_filename(path)
+
+
+@pytest.mark.parametrize(("spoil", "found"), [
+    (truncated, "found a truncated one"),
+    (without_trailer, "found a truncated one"),
+    (packed_but_short, "found a truncated one"),
+    (wrong_checksum, "CRC check failed"),
+    (web_page, "found a web page or XML"),
+    (packed_text, "found one that is not"),
+    (empty, "found an empty file"),
+    (not_a_number, "found 2 voxels that are NaN or infinite"),
+    (constant, "found the value 7 everywhere"),
+    (zero_spacing, "found 1.5 x 1.25 x 0"),
+    (five_axes, "shape 4 x 4 x 3 x 2 x 2"),
+    (one_line, "at least two voxels"),
+    (colour, "found colour voxels"),
+])  # fmt: skip
+def test_broken_nifti(tmp_path: Path, spoil: Callable[[Path], None], found: str) -> None:
+    path = tmp_path / "image.nii.gz"
+    spoil(path)
+    with pytest.raises(DataError) as caught:
+        inspect(path)
+    assert found in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_metaimage_and_folder(tmp_path: Path) -> None:
+    path = tmp_path / "image.mha"
+    SimpleITK.WriteImage(itk_image(VOXELS, oblique_affine()), str(path))
+    assert inspect(path).shape == (16, 15, 4)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(DataError) as caught:
+        inspect(path)
+    assert "\n" not in str(caught.value)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((4, 5, 6, 3), np.uint8), isVector=True), str(path))
+    with pytest.raises(DataError, match="colour voxels"):
+        inspect(path)
+    with pytest.raises(DataError, match="nothing of that name"):
+        inspect(tmp_path / "absent.nii.gz")
+
+
+@pytest.mark.parametrize(("size", "shape", "frames"), [
+    ((16, 15, 4), (16, 15, 4), 1),
+    ((16, 15, 4, 1), (16, 15, 4), 1),
+    ((16, 15), (16, 15), 1),
+    ((16, 15, 4, 3), (16, 15, 4, 3), 3),
+    ((16, 15, 1, 3), (16, 15, 1, 3), 3),
+])  # fmt: skip
+def test_good_volumes(tmp_path: Path, size: tuple[int, ...], shape: tuple[int, ...], frames: int) -> None:
+    voxels = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    path = acdc_like(tmp_path / "image.nii.gz", voxels, spacing=(1.5, 1.25, 10.0))
+    info = inspect(path)
+    assert (info.shape, info.frames, info.is_cine) == (shape, frames, frames > 1)
+    assert info.spacing == pytest.approx((1.5, 1.25, 10.0 if len(size) > 2 else 1.0))
+
+
+def names(cases: list[dict[str, str]]) -> list[str]:
+    return [case["case"] for case in cases]
+
+
+def test_cases_of_files_folders_and_series(tmp_path: Path) -> None:
+    good(tmp_path / "a.nii.gz")
+    good(tmp_path / ".hidden.nii.gz")
+    SimpleITK.WriteImage(itk_image(VOXELS, np.eye(4)), str(tmp_path / "b.mha"))
+    series = dicom_series(tmp_path / "scans" / "heart", VOXELS, np.eye(4))
+    assert names(find_cases(tmp_path / "a.nii.gz")) == ["a"]
+    assert find_cases(series) == [{"image": str(series), "case": "heart"}]
+    assert sorted(names(find_cases(tmp_path))) == ["a", "b", "scans_heart"]
+    assert names(find_cases([tmp_path / "a.nii.gz", series, tmp_path / "a.nii.gz"])) == ["a", "heart"]
+
+
+def test_masks_of_an_earlier_call_are_no_input(tmp_path: Path) -> None:
+    good(tmp_path / "a.nii.gz")
+    (tmp_path / "out").mkdir()
+    good(tmp_path / "out" / "a.nii.gz")
+    assert [case["image"] for case in find_cases(tmp_path, exclude=tmp_path / "out")] == [str(tmp_path / "a.nii.gz")]
+    assert names(find_cases(tmp_path / "out", exclude=tmp_path)) == ["a"]  # the output may be the input's parent
+    with pytest.raises(DataError, match="outside the output folder"):
+        find_cases(tmp_path, exclude=tmp_path)
+
+
+def test_every_bad_input_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError) as caught:
+        find_cases([tmp_path / "absent", tmp_path / "empty"])
+    assert len(caught.value.problems) == 2
+    with pytest.raises(DataError, match="Name at least one"):
+        find_cases([])
+
+
+def test_one_name_twice(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        good(tmp_path / folder / "a.nii.gz")
+    with pytest.raises(DataError, match="one image of this name"):
+        find_cases([tmp_path / "one", tmp_path / "two"])
+    assert sorted(names(find_cases(tmp_path))) == ["one_a", "two_a"]

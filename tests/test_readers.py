@@ -1,0 +1,119 @@
+"""One volume in every format loads as the same array with the same affine."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+from image_files import acdc_like, dicom_series, itk_image, oblique_affine
+from monai.transforms import LoadImage, LoadImaged
+
+from pipeline.errors import DataError
+from pipeline.readers import SimpleITKReader, VolumeReader
+
+VOXELS = np.random.default_rng(0).integers(-50, 900, (6, 5, 4)).astype(np.int16)
+RIGHT_HANDED = oblique_affine() @ np.diag([1.0, -1.0, 1.0, 1.0])
+
+
+def write(kind: str, folder: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
+    path = folder / f"image.{kind}"
+    if kind == "dicom":
+        return dicom_series(path, voxels, affine)
+    if kind == "nii.gz":
+        nib.Nifti1Image(voxels, affine).to_filename(path)
+    elif kind == "nrrd.gz":
+        SimpleITK.WriteImage(itk_image(voxels, affine), str(folder / "plain.nrrd"))
+        path.write_bytes(gzip.compress((folder / "plain.nrrd").read_bytes()))
+    else:
+        SimpleITK.WriteImage(itk_image(voxels, affine), str(path))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["nii.gz", "mha", "mhd", "nrrd", "nrrd.gz", "dicom"])
+def test_same_array_and_affine(tmp_path: Path, kind: str) -> None:
+    assert np.linalg.det(RIGHT_HANDED[:3, :3]) > 0  # a DICOM series knows no other
+    path = write(kind, tmp_path, VOXELS, RIGHT_HANDED)
+    image = LoadImaged("image", reader=VolumeReader(), ensure_channel_first=True)({"image": str(path)})["image"]
+    assert tuple(image.shape) == (1, 6, 5, 4)
+    assert np.array_equal(image.numpy()[0], VOXELS)
+    assert np.allclose(image.affine, RIGHT_HANDED, atol=1e-4)
+    assert np.allclose(image.meta["original_affine"], RIGHT_HANDED, atol=1e-4)
+    assert list(image.meta["spatial_shape"]) == [6, 5, 4]
+    assert image.meta["filename_or_obj"] == str(path)
+
+
+@pytest.mark.parametrize("kind", ["mha", "nrrd"])
+def test_left_handed_volumes_too(tmp_path: Path, kind: str) -> None:
+    path = write(kind, tmp_path, VOXELS, oblique_affine())
+    image = LoadImage(reader="pipeline.readers.SimpleITKReader", ensure_channel_first=True)(path)
+    assert np.array_equal(image.numpy()[0], VOXELS)
+    assert np.allclose(image.affine, oblique_affine(), atol=1e-5)
+
+
+def test_acdc_s_spacing_comes_from_pixdim(tmp_path: Path) -> None:
+    path = acdc_like(tmp_path / "image.nii.gz", VOXELS, spacing=(1.5, 1.25, 10.0))
+    image = LoadImage(reader=VolumeReader, ensure_channel_first=True)(path)
+    assert np.allclose(image.affine, np.diag([-1.5, -1.25, 10, 1]))
+
+
+def test_a_single_slice_is_a_volume(tmp_path: Path) -> None:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VOXELS[:, :, 0].T.copy()), str(tmp_path / "slice.mha"))
+    image = LoadImage(reader=VolumeReader, ensure_channel_first=True)(tmp_path / "slice.mha")
+    assert tuple(image.shape) == (1, 6, 5, 1)
+    assert np.array_equal(image.numpy()[0, ..., 0], VOXELS[:, :, 0])
+
+
+def test_several_files_are_channels_on_one_grid(tmp_path: Path) -> None:
+    SimpleITK.WriteImage(itk_image(VOXELS, RIGHT_HANDED), str(tmp_path / "a.mha"))
+    SimpleITK.WriteImage(itk_image(VOXELS + 1, RIGHT_HANDED), str(tmp_path / "b.mha"))
+    names = [tmp_path / "a.mha", tmp_path / "b.mha"]
+    image = LoadImage(reader=VolumeReader, ensure_channel_first=True)(names)
+    assert np.array_equal(image.numpy(), np.stack([VOXELS, VOXELS + 1]))
+    SimpleITK.WriteImage(itk_image(VOXELS, np.eye(4)), str(tmp_path / "b.mha"))
+    reader = SimpleITKReader()
+    with pytest.raises(ValueError, match="one grid"):
+        reader.get_data(reader.read(names))
+
+
+def test_suffixes() -> None:
+    reader = SimpleITKReader()
+    assert reader.verify_suffix(["a.mha", "b.NRRD"])
+    assert not reader.verify_suffix(["a.mha", "b.nii.gz"])
+    assert VolumeReader().verify_suffix("b.nii.gz")
+    assert not VolumeReader().verify_suffix("b.png")
+
+
+def test_two_series_in_one_folder_are_named(tmp_path: Path) -> None:
+    dicom_series(tmp_path / "both", VOXELS, RIGHT_HANDED, uid="1.2.3.1")
+    dicom_series(tmp_path / "both", VOXELS[:, :, :3], RIGHT_HANDED, uid="1.2.3.2")
+    with pytest.raises(DataError, match=r"2: 1\.2\.3\.1 \(4 files\); 1\.2\.3\.2 \(3 files\)"):
+        SimpleITKReader().read(tmp_path / "both")
+
+
+def test_missing_slice_is_not_stretched_over(tmp_path: Path) -> None:
+    folder = dicom_series(tmp_path / "gap", VOXELS, RIGHT_HANDED)
+    sorted(folder.iterdir())[1].unlink()
+    with pytest.raises(DataError, match=r"slice distances from 8\.00 to 16\.00 mm"):
+        SimpleITKReader().read(folder)
+
+
+def test_two_phases_in_one_series_are_refused(tmp_path: Path) -> None:
+    folder = dicom_series(tmp_path / "cine", VOXELS, RIGHT_HANDED)
+    for file in sorted(folder.iterdir()):
+        file.with_name(f"again_{file.name}").write_bytes(file.read_bytes())
+    with pytest.raises(DataError, match="several slices at one position"):
+        SimpleITKReader().read(folder)
+
+
+def test_colour_and_4d_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    colour = SimpleITK.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True)
+    SimpleITK.WriteImage(colour, str(tmp_path / "colour.mha"))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 4, 5, 6), np.uint8)), str(tmp_path / "4d.mha"))
+    (tmp_path / "empty").mkdir()
+    for name, found in (("colour.mha", "3 values per voxel"), ("4d.mha", "4 axes"), ("empty", "none")):
+        with pytest.raises(DataError, match=found):
+            SimpleITKReader().read(tmp_path / name)
