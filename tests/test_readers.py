@@ -112,7 +112,9 @@ def test_two_phases_in_one_series_are_refused(tmp_path: Path) -> None:
 def test_colour_and_4d_and_empty_folders_are_refused(tmp_path: Path) -> None:
     colour = SimpleITK.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True)
     SimpleITK.WriteImage(colour, str(tmp_path / "colour.mha"))
-    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 4, 5, 6), np.uint8)), str(tmp_path / "4d.mha"))
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.zeros((2, 4, 5, 6), np.uint8), isVector=False), str(tmp_path / "4d.mha")
+    )
     (tmp_path / "empty").mkdir()
     for name, found in (("colour.mha", "3 values per voxel"), ("4d.mha", "4 axes"), ("empty", "none")):
         with pytest.raises(DataError, match=found):
