@@ -72,6 +72,8 @@ def score_case(
     tables = overlap.slice_confusions(pred, truth, len(structures) + 1)
     volume = tables.sum(0)
     scores = _overlaps(volume, EmptyPolicy(policy))
+    box = surface.bounding_box((pred | truth) > 0)  # distances need no more: beyond it all is background
+    pred, truth = pred[box], truth[box]
     rows = []
     for number, name in enumerate(structures, start=1):
         row = {"structure": name, **{metric: float(scores[metric][number - 1]) for metric in OVERLAPS}}

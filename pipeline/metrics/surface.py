@@ -51,7 +51,7 @@ def surface_distances(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[flo
     """
     pred, truth = np.asarray(pred, bool), np.asarray(truth, bool)
     _check(pred, truth, spacing)
-    box = _bounding_box(pred | truth)
+    box = bounding_box(pred | truth)
     pred, truth = (np.ascontiguousarray(_surface(mask[box])) for mask in (pred, truth))
     return SurfaceDistances(_directed(pred, truth, spacing), _directed(truth, pred, spacing))
 
@@ -89,20 +89,20 @@ def surface_dice(distances: SurfaceDistances, *, tolerance: float) -> float:
     return near / total if total else float("nan")
 
 
-def _check(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> None:
-    if pred.shape != truth.shape:
-        raise ValueError(f"prediction has shape {pred.shape}, truth has shape {truth.shape}")
-    if len(spacing) != pred.ndim or not all(np.isfinite(spacing)) or min(spacing) <= 0:
-        raise ValueError(f"spacing must be {pred.ndim} positive numbers in mm, found {tuple(spacing)}")
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """The smallest box that holds the mask; an empty box for an empty mask."""
     box = []
     for axis in range(mask.ndim):
         filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         box.append(slice(filled[0], filled[-1] + 1) if filled.size else slice(0, 0))
     return tuple(box)
+
+
+def _check(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> None:
+    if pred.shape != truth.shape:
+        raise ValueError(f"prediction has shape {pred.shape}, truth has shape {truth.shape}")
+    if len(spacing) != pred.ndim or not all(np.isfinite(spacing)) or min(spacing) <= 0:
+        raise ValueError(f"spacing must be {pred.ndim} positive numbers in mm, found {tuple(spacing)}")
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:

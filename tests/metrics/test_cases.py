@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import DataError
 from pipeline.metrics import CaseDice, EmptyPolicy, parse_labels, score_case
 from pipeline.metrics.labels import compact, structures_of
+from pipeline.metrics.surface import hausdorff, surface_distances
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 SPACING = (2.0, 1.0, 10.0)
@@ -70,6 +71,16 @@ def test_definition_of_hd95_is_a_choice() -> None:
     rows = by_name(score_case(*two_slices(), SPACING, LABELS, definition="pooled").structures)
     assert rows["RV"]["hd95_mm"] == pytest.approx(0.8)  # 95th percentile of [0 0 0 0 1]
     assert rows["RV"]["hd_mm"] == 1.0
+
+
+@pytest.mark.parametrize("corner", [(0, 0, 0), (3, 2, 1), (6, 5, 4)])
+def test_distances_do_not_depend_on_the_background_around(corner: tuple[int, int, int]) -> None:
+    small = np.random.default_rng(1).integers(0, 4, (2, 6, 5, 4))
+    large = np.zeros((2, 12, 10, 8), int)
+    large[(slice(None), *(slice(start, start + size) for start, size in zip(corner, (6, 5, 4), strict=True)))] = small
+    for structure, number in (("RV", 1), ("LV", 3)):
+        expected = hausdorff(surface_distances(*(small == number), SPACING))
+        assert by_name(score_case(*large, SPACING, LABELS).structures)[structure]["hd_mm"] == expected
 
 
 def test_equals_the_metric_of_validation() -> None:
