@@ -77,11 +77,13 @@ def _draw_correlation(axes: Any, truth: np.ndarray, pred: np.ndarray, colour: st
 def _draw_bland_altman(axes: Any, truth: np.ndarray, pred: np.ndarray, colour: str, agreement: dict[str, Any]) -> None:
     axes.axhline(0, color="#c9ced4", lw=1)
     axes.plot((pred + truth) / 2, pred - truth, "o", ms=5, mew=0, color=colour, alpha=0.65)
-    for key, dashes, name in (("bias", "-", "bias"), ("loa_high", "--", "+1.96 SD"), ("loa_low", "--", "−1.96 SD")):
-        if agreement[key] is not None:
-            axes.axhline(agreement[key], color=INK, lw=1.2, ls=dashes)
-            place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5}
-            axes.annotate(f"{name}\n{_signed(agreement[key])}", (1.02, agreement[key]), **place)
+    lines = [("bias", "-", "bias")]
+    if agreement["sd"]:  # neither None nor 0, where the three lines would be one
+        lines += [("loa_high", "--", "+1.96 SD"), ("loa_low", "--", "−1.96 SD")]
+    for key, dashes, name in lines:
+        axes.axhline(agreement[key], color=INK, lw=1.2, ls=dashes)
+        place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5}
+        axes.annotate(f"{name}\n{_signed(agreement[key])}", (1.02, agreement[key]), **place)
     axes.set(xlabel="mean of truth and prediction", ylabel="prediction − truth")
     axes.margins(x=0.08, y=0.18)
     axes.locator_params(axis="x", nbins=5)

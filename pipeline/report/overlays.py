@@ -65,10 +65,10 @@ def overlay(scores: Scores, choice: Choice) -> Picture:
     """Draw up to four slices of one case: three spread over the labelled ones and the one with most errors.
 
     Raises:
-        ValueError: cases.json does not name the files, they cannot be read, or their shapes differ.
+        ValueError: cases.json names no such files, or their shapes differ.
+        DataError: a file cannot be read.
     """
-    entry = scores.files.get(choice.case, {})
-    volumes = _read(entry)
+    volumes = _read(next((entry for entry in scores.files if entry["case"] == choice.case), {}))
     slices = choose_slices(volumes.truth, volumes.pred)
     columns = min(2, len(slices))
     rows = -(-len(slices) // columns)

@@ -58,11 +58,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what it is about (level and structure) and its cells by metric."""
+    """One line of a table.
+
+    Args:
+        level: the phase or group it is about; "" for all cases.
+        structure: or "mean".
+        cells: by metric.
+        note: how often the structure was missed or falsely found ("2 missed, 1 false"); "" if never.
+    """
 
     level: str
     structure: str
     cells: dict[str, Cell]
+    note: str = ""
 
     @property
     def n(self) -> int:
@@ -97,19 +105,21 @@ def slice_rows(scores: Scores) -> list[Row]:
 
 
 def _rows(scores: Scores, rows: list[dict[str, Any]], *, level: str, key: str | None) -> list[Row]:
-    chosen = [row for row in rows if key is None or row.get(key) == level]
+    chosen = [row for row in rows if row["metric"] in METRICS and (key is None or row[key] == level)]
     cells: dict[str, dict[str, Cell]] = {}
+    notes = {}
     for row in chosen:
-        if row["metric"] in METRICS:
-            cells.setdefault(row["structure"], {})[row["metric"]] = _cell(row)
+        cells.setdefault(row["structure"], {})[row["metric"]] = _cell(row)
+        counts = {"missed": row["missed"], "false": row["false_found"]}
+        notes[row["structure"]] = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     order = [name for name in (*structures_of(scores), MEAN) if name in cells]
-    return [Row(level, structure, cells[structure]) for structure in order]
+    return [Row(level, structure, cells[structure], notes[structure]) for structure in order]
 
 
 def _cell(row: dict[str, Any]) -> Cell:
     write = METRICS[row["metric"]].write
-    words = {name: write(row.get(name)) for name in ("mean", "sd", "median")}
-    return Cell(**words, n=int(row.get("n") or 0), undefined=int(row.get("undefined") or 0))
+    words = {name: write(row[name]) for name in ("mean", "sd", "median")}
+    return Cell(**words, n=row["n"], undefined=row["undefined"])
 
 
 @dataclass(frozen=True)

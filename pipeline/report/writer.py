@@ -87,8 +87,8 @@ def _steps(scores: Scores, epochs: Epochs, pictures: Pictures) -> Iterator[Calla
 def _overlay(scores: Scores, choice: Choice) -> Picture | str:
     try:
         return overlay(scores, choice)
-    except Exception as error:  # a lost or broken image must not cost the report its numbers
-        return f"{type(error).__name__}: {error}"
+    except (DataError, OSError, ValueError) as error:  # a lost image must not cost the report its numbers
+        return str(error)
 
 
 def _curves(epochs: Epochs) -> list[Picture]:
