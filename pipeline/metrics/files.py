@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ import pandas as pd
 from pipeline.errors import DataError, Problem
 
 TEXT_COLUMNS = ("case", "patient", "phase", "group", "structure", "empty")
+SCORE_FILES = ("scores.csv", "slices.csv", "scores.json", "cases.json", "clinical.csv")
 COUNT_COLUMNS = ("slice", "truth_voxels", "pred_voxels")
+
+
+def refuse_existing(folder: Path, names: Iterable[str]) -> None:
+    """Raise a DataError that names every one of the files that is there already."""
+    existing = [folder / name for name in names if (folder / name).exists()]
+    if existing:
+        remedy = "Give another output folder, or ask for it to be overwritten"
+        raise DataError([Problem(str(path), "a new file", "one that is there already", remedy) for path in existing])
 
 
 def write_files(folder: Path, contents: Mapping[str, str], *, overwrite: bool = False) -> None:
@@ -22,10 +31,8 @@ def write_files(folder: Path, contents: Mapping[str, str], *, overwrite: bool = 
     Raises:
         DataError: a file exists and `overwrite` is false; then nothing is written.
     """
-    existing = [folder / name for name in contents if (folder / name).exists()]
-    if existing and not overwrite:
-        remedy = "Give another output folder, or ask for it to be overwritten"
-        raise DataError([Problem(str(path), "a new file", "one that is there already", remedy) for path in existing])
+    if not overwrite:
+        refuse_existing(folder, contents)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
     try:

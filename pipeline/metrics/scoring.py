@@ -23,6 +23,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics import empty
 from pipeline.metrics.cases import CaseScore, definitions, score_case
 from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
+from pipeline.metrics.files import SCORE_FILES, refuse_existing
 from pipeline.metrics.labels import compact, structures_of
 from pipeline.metrics.masks import Mask, grid_fault, lost_pixdim, read_mask
 from pipeline.metrics.overlap import ForeignLabels
@@ -120,7 +121,13 @@ def score_folders(
     overwrite: bool = False,
     **options: Any,
 ) -> Scores:
-    """Pair (`pair_folders`), score (`score_cases`, which takes the other options) and write (`Scores.write`)."""
+    """Pair (`pair_folders`), score (`score_cases`, which takes the other options) and write (`Scores.write`).
+
+    Raises:
+        DataError: as those three; an output folder that holds scores is refused before anything is computed.
+    """
+    if not overwrite:
+        refuse_existing(Path(out), SCORE_FILES)
     cases, structures = pair_folders(
         pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels
     )
