@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
-
-logger = logging.getLogger("pipeline")
 
 MONAI_ARGUMENTS = {
     *("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file"),
@@ -25,15 +22,28 @@ def on_command_line() -> bool:
     return Path(sys.argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
 
 
-def check(*, datalist: str | None = None, dataset_dir: str = "", fold: int | None = None, **run: Any) -> None:
+def check(
+    *,
+    dataset_dir: str | None = None,
+    datalist: str | None = None,
+    section: str = "training",
+    fold: int | None = None,
+    ckpt_dir: str | None = None,
+    resume: Any = False,
+    weights: str | None = None,
+    scores_dir: str | None = None,
+    overwrite: Any = False,
+) -> None:
     """First expression of every bundle's `initialize`: refuse what would fail later, or worse, pass silently.
 
-    Overrides on the command line must name keys of the configuration; the datalist must hold cases on both sides of
-    the fold, and their files must exist; a folder that holds a run is not written to again without `resume`.
+    Overrides on the command line must name keys of the configuration, and everything that is given here must hold.
 
     Args:
-        datalist, dataset_dir, fold: as in the bundle; without a datalist no data is checked.
-        run: `ckpt_dir` and `resume`, where the bundle trains.
+        dataset_dir: must hold images; with a datalist, the files that it lists.
+        datalist, section, fold: where a fold is given, both of its sides must have cases.
+        ckpt_dir, resume: a folder that holds a run is not trained into again, unless it is resumed.
+        weights: a file that must be there.
+        scores_dir, overwrite: a folder that holds scores is not written to again without `overwrite`.
 
     Raises:
         SystemExit: on the command line, code 2, after one line for each problem.
@@ -42,10 +52,16 @@ def check(*, datalist: str | None = None, dataset_dir: str = "", fold: int | Non
     try:
         if on_command_line():
             check_overrides(sys.argv[1:])
-        if run:
-            check_run_folder(**run)
-        if datalist is not None:
-            _check_data(datalist, dataset_dir, fold)
+        if ckpt_dir is not None:
+            check_run_folder(ckpt_dir, resume)
+        if dataset_dir is not None:
+            check_data(dataset_dir, datalist, section, fold)
+        if weights is not None and not Path(weights).is_file():
+            remedy = "Train first, or give the weights of a finished run, RUN/models/model.pt"
+            raise DataError(Problem(weights, "a file of weights", "none", remedy))
+        if scores_dir is not None and (Path(scores_dir) / "scores.csv").exists() and not boolean(overwrite):
+            remedy = "Give --overwrite true, or another --evaluation_dir"
+            raise DataError(Problem(scores_dir, "a folder without scores", "scores.csv", remedy))
     except DataError as error:
         if not on_command_line():
             raise
@@ -76,18 +92,14 @@ def check_overrides(arguments: list[str]) -> None:
         if name in MONAI_ARGUMENTS or _reachable(config, path):
             continue
         close = difflib.get_close_matches(path[0], config, n=1)
-        known = f"Did you mean --{close[0]}?" if close else f"Known keys: {', '.join(sorted(_simple(config)))}"
-        problems.append(Problem(f"--{name}", "a key of the configuration", "none of that name", known.rstrip("?.")))
+        known = f"Perhaps --{close[0]} is meant" if close else f"Known keys: {', '.join(sorted(_simple(config)))}"
+        problems.append(Problem(f"--{name}", "a key of the configuration", "none of that name", known))
     if problems:
         raise DataError(problems)
 
 
-def check_run_folder(*, ckpt_dir: str, resume: Any = False) -> None:
-    """Refuse to train into a folder that already holds a run, unless it is to be resumed.
-
-    Raises:
-        DataError: `ckpt_dir` holds a state and `resume` is false.
-    """
+def check_run_folder(ckpt_dir: str, resume: Any = False) -> None:
+    """Refuse to train into a folder that already holds a run, unless it is to be resumed; raises DataError."""
     state = Path(ckpt_dir) / "last.pt"
     if state.is_file() and not boolean(resume):
         remedy = "Give --resume true to go on with it, or another --output_dir"
@@ -110,12 +122,15 @@ def boolean(value: Any) -> bool:
     return bool(value)
 
 
-def _check_data(datalist: str, dataset_dir: str, fold: int | None) -> None:
-    from pipeline.datalists import items
+def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int | None) -> None:
+    """The images of a folder, or the cases of a datalist on both sides of a fold, must be there; raises DataError."""
+    from pipeline.datalists import items, list_images
 
-    sides = [None] if fold is None else ["train", "validation"]
-    for side in sides:
-        items(datalist, dataset_dir=dataset_dir, fold=fold, side=side)
+    if datalist is None:
+        list_images(dataset_dir)
+        return
+    for side in [None] if fold is None else ["train", "validation"]:
+        items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)
 
 
 def _arguments(arguments: Iterable[str]) -> dict[str, Any]:

@@ -13,8 +13,6 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.transforms import Spacingd as MonaiSpacingd
 
-from pipeline.errors import DataError, Problem
-
 
 class Spacingd(MonaiSpacingd):
     """MONAI's Spacingd, shown only its own keys.
@@ -154,47 +152,6 @@ def _interpolate(x: torch.Tensor, positions: torch.Tensor, dim: int) -> torch.Te
     weight = weight.to(x).view(view)
     lower = lower.to(x.device)
     return torch.lerp(x.index_select(dim, lower), x.index_select(dim, (lower + 1).clamp(max=size - 1)), weight)
-
-
-class CheckImaged(MapTransform):
-    """Refuse an image that no network can use: not 3D, not finite, or without any contrast.
-
-    Args:
-        keys: channel-first volumes (C, X, Y, Z).
-
-    Raises:
-        DataError: naming the file, what was expected, what was found and what to do.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        for key in self.key_iterator(dict(data)):
-            problem = _image_problem(data[key])
-            if problem:
-                raise DataError(problem)
-        return dict(data)
-
-
-def _image_problem(image: MetaTensor) -> Problem | None:
-    file = str(image.meta.get("filename_or_obj", "image"))
-    if image.ndim != 4:
-        remedy = "A cine (4D) file is segmented frame by frame by `volseg segment`"
-        return Problem(file, "a volume with three axes", f"shape {tuple(image.shape[1:])}", remedy)
-    if not bool(torch.isfinite(image).all()):
-        count = int((~torch.isfinite(image)).sum())
-        return Problem(
-            file,
-            "finite intensities",
-            f"{count} voxels that are NaN or infinite",
-            "Repair or leave out this file",
-        )
-    if bool((image == image.flatten()[0]).all()):
-        return Problem(
-            file,
-            "an image with contrast",
-            f"the value {float(image.flatten()[0]):g} everywhere",
-            "Check the export",
-        )
-    return None
 
 
 class SaveMaskd(MapTransform):

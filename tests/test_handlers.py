@@ -1,0 +1,142 @@
+"""Handlers inside MONAI's own trainer: randomness by epoch, non-finite loss, clipping, validation, the log."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.transforms import Compose, Lambdad, RandGaussianNoised, ToTensord
+from torch import nn
+
+from pipeline.datasets import SeededCacheDataset
+from pipeline.handlers import (
+    ClipGradients,
+    EpochLog,
+    Progress,
+    Randomness,
+    StopOnNonFiniteLoss,
+    TrainingError,
+    Validation,
+)
+
+
+def trainer(handlers, *, epochs=3, data=None, loss=None, validator=None, workers=0, seen=None):
+    torch.manual_seed(0)
+    items = data or [
+        {"image": np.full((1, 2, 2, 1), float(i)), "label": np.zeros((1, 2, 2, 1)), "case": f"c{i}"} for i in range(4)
+    ]
+    transform = Compose([ToTensord(["image", "label"], dtype=torch.float32), RandGaussianNoised("image", prob=1.0)])
+    dataset = SeededCacheDataset(seed=5, data=items, transform=transform, progress=False)
+    loader = DataLoader(dataset, batch_size=2, shuffle=True, num_workers=workers)
+    network = nn.Conv3d(1, 1, 1)
+
+    def mse(pred, label):
+        if seen is not None:
+            seen.append(pred.detach().sum().item())
+        return (pred - label).square().mean()
+
+    return SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=epochs,
+        train_data_loader=loader,
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.01),
+        loss_function=loss or mse,
+        train_handlers=handlers,
+        decollate=False,
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_epochs_see_the_same_samples_with_any_number_of_workers_and_after_a_restart(workers):
+    whole, again = [], []
+    first = trainer([Randomness(3)], seen=whole)
+    first.run()
+    engine = trainer([Randomness(3)], seen=again, workers=workers)
+    engine.state.max_epochs = 2
+    engine.run()
+    resumed = trainer([Randomness(3)], seen=again, workers=workers)
+    resumed.network.load_state_dict(engine.network.state_dict())
+    resumed.state.epoch, resumed.state.iteration = 2, 4
+    resumed.run()
+    assert whole == again
+    assert len(set(whole)) == len(whole), "no two batches alike"
+
+
+def test_another_seed_sees_other_samples():
+    one, other = [], []
+    trainer([Randomness(3)], seen=one).run()
+    trainer([Randomness(4)], seen=other).run()
+    assert one != other
+
+
+def test_a_non_finite_loss_stops_before_the_step_and_names_the_cases():
+    engine = trainer([StopOnNonFiniteLoss()], loss=lambda pred, label: pred.mean() * math.nan)
+    before = engine.network.weight.clone()
+    with pytest.raises(TrainingError, match=r"epoch 1, iteration 1, for the cases c\d, c\d"):
+        engine.run()
+    assert torch.equal(engine.network.weight, before)
+
+
+def test_gradients_are_clipped_to_the_norm():
+    engine = trainer([ClipGradients(0.5)], loss=lambda pred, label: 1000 * pred.mean(), epochs=1)
+    engine.run()
+    norm = torch.stack([p.grad.norm() for p in engine.network.parameters()]).norm()
+    assert norm.item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_without_a_norm_gradients_are_left_alone():
+    engine = trainer([ClipGradients(0)], loss=lambda pred, label: 1000 * pred.mean(), epochs=1)
+    engine.run()
+    assert engine.network.bias.grad.item() == pytest.approx(1000)
+
+
+def evaluator(validated):
+    loader = DataLoader(Dataset([{"image": torch.ones(1, 1, 1, 1), "label": torch.ones(1, 1, 1, 1)}]), batch_size=1)
+    engine = SupervisedEvaluator(device=torch.device("cpu"), val_data_loader=loader, network=nn.Conv3d(1, 1, 1))
+    engine.add_event_handler(Events.COMPLETED, lambda e: validated.append(e.state.epoch))
+    return engine
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(5, [2, 4, 5]), (4, [2, 4]), (1, [1])])
+def test_the_last_epoch_always_validates_and_only_once(epochs, expected):
+    validated = []
+    trainer([Validation(interval=2, validator=evaluator(validated))], epochs=epochs).run()
+    assert validated == expected
+
+
+def test_the_log_has_a_line_for_each_epoch_with_scores_where_it_validated(tmp_path):
+    validator = evaluator([])
+    validator.state.best_metric_epoch = 2
+
+    @validator.on(Events.COMPLETED)
+    def _score(engine):
+        engine.state.metrics["val_dice"] = 0.25 * engine.state.epoch
+
+    log = tmp_path / "run" / "log.jsonl"
+    trainer([Validation(interval=2, validator=validator), EpochLog(str(log), validator)], epochs=3).run()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert [line.get("val_dice") for line in lines] == [None, 0.5, 0.75]
+    assert [line.get("best") for line in lines] == [None, True, False]
+    assert all(line["loss"] > 0 and line["lr"] == 0.01 and line["seconds"] > 0 for line in lines)
+
+
+def test_the_bar_counts_every_iteration_and_shows_epoch_and_loss(capsys):
+    trainer([Progress()], epochs=2).run()
+    shown = capsys.readouterr().err
+    assert "4/4" in shown
+    assert "epoch=2/2, loss=" in shown
+
+
+def test_a_partly_cached_dataset_still_has_metadata_where_it_loads():
+    kinds = []
+    transform = Compose([Lambdad("image", lambda x: kinds.append(type(x)) or x), RandGaussianNoised("image", prob=0)])
+    data = [{"image": torch.zeros(1, 2, 2, 2)} for _ in range(4)]
+    dataset = SeededCacheDataset(seed=0, data=data, transform=transform, cache_num=2, progress=False)
+    assert len([dataset[i] for i in range(4)]) == 4
+    assert len(kinds) == 2 + 2, "two cached once, two loaded when asked for"

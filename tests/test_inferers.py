@@ -1,0 +1,95 @@
+"""Precision is lowered only where the network itself agrees, and mirrored copies are undone before averaging."""
+
+import pytest
+import torch
+from monai.inferers import SlidingWindowInferer
+from torch import nn
+
+from pipeline import inferers
+from pipeline.inferers import MirrorInferer, PrecisionInferer, cpu_has_bf16
+
+
+class Spy(nn.Module):
+    """Returns its input and notes whether autocast was on; optionally much worse in bf16."""
+
+    def __init__(self, broken: bool = False):
+        super().__init__()
+        self.broken = broken
+        self.autocast = []
+
+    def forward(self, x):
+        on = torch.is_autocast_enabled("cpu")
+        self.autocast.append(on)
+        return -x if on and self.broken else x.clone()
+
+
+@pytest.fixture
+def bf16(monkeypatch):
+    monkeypatch.setattr(inferers, "cpu_has_bf16", lambda device: True)
+
+
+def test_auto_uses_bf16_where_both_precisions_agree(bf16):
+    spy = Spy()
+    out = PrecisionInferer()(torch.randn(2, 1, 4, 4, 1), spy)
+    assert spy.autocast == [False, True, True]
+    assert out.dtype == torch.float32
+
+
+def test_auto_stays_in_fp32_where_bf16_is_wrong(bf16):
+    spy, x = Spy(broken=True), torch.randn(2, 1, 4, 4, 1)
+    inferer = PrecisionInferer()
+    assert torch.equal(inferer(x, spy), x)
+    assert torch.equal(inferer(x, spy), x)
+    assert spy.autocast == [False, True, False, False], "the check runs once"
+
+
+def test_auto_stays_in_fp32_without_the_instructions(monkeypatch):
+    monkeypatch.setattr(inferers, "cpu_has_bf16", lambda device: False)
+    spy = Spy()
+    PrecisionInferer()(torch.randn(1, 1, 4, 4, 1), spy)
+    assert spy.autocast == [False]
+
+
+def test_the_check_leaves_running_statistics_and_mode_alone(bf16):
+    network = nn.BatchNorm3d(1)
+    before = network.running_mean.clone()
+    inferer = PrecisionInferer()
+    assert inferer._agrees(torch.randn(1, 1, 4, 4, 2) + 5, network)
+    assert torch.equal(network.running_mean, before)
+    assert network.training
+
+
+def test_a_real_convolution_passes_the_check():
+    if not cpu_has_bf16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16 instructions")
+    network = nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv3d(8, 4, 3, padding=1))
+    x = torch.randn(1, 1, 16, 16, 8)
+    exact = network(x)
+    rough = PrecisionInferer()(x, network)
+    assert 0 < (rough - exact).norm() / exact.norm() < 0.02
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="auto, bf16 or fp32"):
+        PrecisionInferer(precision="half")
+
+
+def test_mirrors_average_the_four_copies_by_hand():
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 1, 2, 2, 1)
+    weight = torch.tensor([[1.0, 0.0], [0.0, 0.0]]).reshape(1, 1, 2, 2, 1)
+    inferer = MirrorInferer(PrecisionInferer(precision="fp32"), axes=(0, 1))
+    # the network keeps the upper left voxel; each copy brings another one there, and takes it back
+    out = inferer(x, lambda window: window * weight)
+    assert torch.equal(out, x / 4)
+
+
+def test_without_axes_nothing_is_averaged():
+    calls = []
+    MirrorInferer(PrecisionInferer(precision="fp32"))(torch.ones(1, 1, 2, 2, 2), lambda x: calls.append(1) or x)
+    assert len(calls) == 1
+
+
+def test_sliding_windows_reach_the_network_through_both():
+    inner = PrecisionInferer(SlidingWindowInferer((4, 4, 1), 8, 0.25, mode="gaussian"), precision="fp32")
+    x = torch.randn(1, 1, 9, 7, 3)
+    assert torch.allclose(MirrorInferer(inner, axes=(0, 1))(x, lambda window: 2 * window), 2 * x, atol=1e-5)

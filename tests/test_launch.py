@@ -1,0 +1,111 @@
+"""What a bundle refuses before it computes anything: misspelt overrides, missing data, a folder that holds a run."""
+
+import json
+import sys
+
+import pytest
+
+from pipeline import launch
+from pipeline.errors import DataError
+
+CONFIG = {"epochs": 3, "device": "cpu", "network_def": {"_target_": "UNet", "out": 2}, "steps": [{"rate": 1}]}
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(CONFIG))
+    overlay = tmp_path / "overlay.json"
+    overlay.write_text(json.dumps({"extra": 1}))
+    return path
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    def start(*arguments):
+        monkeypatch.setattr(sys, "argv", ["/env/lib/monai/bundle/__main__.py", *map(str, arguments)])
+
+    return start
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "training", "--config_file", "{c}", "--epochs", "5"],
+        ["run", "--run_id", "training", "--config_file={c}", "--epochs=5"],
+        ["run", "--config_file", "{c}", "--network_def#dropout", "0.2"],
+        ["run", "--config_file", "{c}", "--steps::0::rate", "2"],
+        ["run", "--config_file", "['{c}','{o}']", "--extra", "2"],
+        ["run", "--config_file", "{c}", "--tracking", "mlflow", "--logging_file", "x"],
+    ],
+)
+def test_known_overrides_pass(config, arguments):
+    overlay = config.with_name("overlay.json")
+    launch.check_overrides([a.format(c=config, o=overlay) for a in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--epoch", "5"], "Perhaps --epochs is meant"),
+        (["--epoch=5"], "--epoch:"),
+        (["--zzz", "5"], "Known keys: device, epochs, steps"),
+        (["--network#dropout", "1"], "Perhaps --network_def is meant"),
+        (["--network_def#a#b", "1"], "--network_def#a#b"),
+        (["--steps::7::rate", "1"], "--steps::7::rate"),
+    ],
+)
+def test_misspelt_overrides_are_named_with_the_closest_key(config, arguments, named):
+    with pytest.raises(DataError) as error:
+        launch.check_overrides(["run", "--config_file", str(config), *arguments])
+    assert named in str(error.value)
+
+
+def test_every_misspelt_override_is_reported_at_once(config):
+    with pytest.raises(DataError) as error:
+        launch.check_overrides(["run", "--config_file", str(config), "--epoch", "1", "--devise", "cpu"])
+    assert len(error.value.problems) == 2
+
+
+def test_an_args_file_is_checked_like_the_command_line(config, tmp_path):
+    args = tmp_path / "args.json"
+    args.write_text(json.dumps({"config_file": str(config), "epoch": 5}))
+    with pytest.raises(DataError, match="Perhaps --epochs"):
+        launch.check_overrides(["run", "--args_file", str(args)])
+
+
+def test_on_the_command_line_a_fault_is_one_line_and_exit_code_2(config, command_line, capsys):
+    command_line("run", "--config_file", config, "--epoch", "5")
+    with pytest.raises(SystemExit) as stop:
+        launch.check()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_elsewhere_a_fault_is_an_error_that_does_not_end_the_process(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        launch.check(datalist="data_lists/acdc.json", dataset_dir=str(tmp_path / "none"), fold=0)
+
+
+def test_a_folder_with_a_run_is_refused_unless_resumed(tmp_path):
+    (tmp_path / "last.pt").write_bytes(b"x")
+    with pytest.raises(DataError, match="--resume true"):
+        launch.check(ckpt_dir=str(tmp_path), resume="false")
+    launch.check(ckpt_dir=str(tmp_path), resume="true")
+    launch.check(ckpt_dir=str(tmp_path / "new"), resume=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("true", True), ("False", False), ("0", False), (1, True), (None, False), (True, True)]
+)
+def test_booleans_from_the_command_line(value, meant):
+    assert launch.boolean(value) is meant
+
+
+def test_a_word_that_is_no_boolean_is_refused():
+    with pytest.raises(DataError, match="true or false"):
+        launch.boolean("perhaps")
+
+
+def test_pytest_is_not_the_bundle_command_line():
+    assert not launch.on_command_line()

@@ -1,0 +1,104 @@
+"""Grids: what is moved or resampled for the network comes back to the voxels it came from."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+from scipy.ndimage import map_coordinates
+
+from pipeline.transforms import RestoreGridd, SaveMaskd, SliceAxisLastd, Spacingd, labels_on_grid
+
+
+def image(array, affine, name="x.nii.gz"):
+    affine = torch.as_tensor(affine, dtype=torch.float64)
+    shape = np.asarray(array.shape[1:])
+    meta = {"affine": affine, "original_affine": affine.numpy().copy(), "spatial_shape": shape, "filename_or_obj": name}
+    return MetaTensor(torch.as_tensor(array, dtype=torch.float32), meta=meta)
+
+
+def test_spacingd_leaves_the_neighbours_of_its_key_alone():
+    data = {"image": image(np.ones((1, 4, 4, 3)), np.diag([2, 2, 8, 1])), "image_path": "somewhere", "image_id": 7}
+    out = Spacingd("image", (1.0, 1.0, -1.0))(data)
+    assert out["image_path"] == "somewhere"
+    assert out["image"].shape == (1, 7, 7, 3)
+
+
+def test_the_thick_axis_moves_to_the_end():
+    x = np.arange(2 * 3 * 4).reshape(1, 2, 3, 4)
+    out = SliceAxisLastd("image")({"image": image(x, np.diag([8, 1.5, 1.5, 1]))})["image"]
+    assert out.shape == (1, 3, 4, 2)
+    assert np.array_equal(out[0, :, :, 1], x[0, 1])
+    assert np.allclose(out.affine[:3, :3].norm(dim=0), [1.5, 1.5, 8])
+    corner = out.affine @ torch.tensor([2, 3, 1, 1.0], dtype=torch.float64)
+    assert np.allclose(corner[:3], [8 * 1, 1.5 * 2, 1.5 * 3])
+
+
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (1.5, 1.5, 8), (1.2, 1, 1)])
+def test_volumes_with_slices_last_or_no_thick_axis_stay(spacing):
+    data = {"image": image(np.ones((1, 3, 4, 5)), np.diag([*spacing, 1]))}
+    assert SliceAxisLastd("image")(data)["image"] is data["image"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    shape=st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(1, 5)),
+    working=st.tuples(st.integers(2, 11), st.integers(2, 11), st.integers(1, 6)),
+    order=st.permutations([0, 1, 2]),
+    flips=st.tuples(*[st.sampled_from([-1, 1])] * 3),
+    seed=st.integers(0, 1000),
+)
+def test_labels_equal_brute_force_interpolation_in_millimetres(shape, working, order, flips, seed):
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(3, *working)).astype(np.float32)
+    original = np.eye(4)
+    original[:3, :3] = np.diag(generator.uniform(0.5, 2, 3)) @ np.eye(3)[list(order)] * np.array(flips)
+    original[:3, 3] = generator.uniform(-2, 2, 3)
+    working_affine = np.diag([*generator.uniform(0.5, 2, 3), 1])
+    working_affine[:3, 3] = generator.uniform(-2, 2, 3)
+    voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")).reshape(3, -1)
+    mm = original @ np.vstack([voxels, np.ones(voxels.shape[1])])
+    places = (np.linalg.inv(working_affine) @ mm)[:3]
+    values = np.stack([map_coordinates(c, places, order=1, mode="nearest") for c in logits])
+    top = np.sort(values, axis=0)
+    clear = top[-1] - top[-2] > 1e-4
+    found = labels_on_grid(
+        torch.from_numpy(logits), torch.from_numpy(working_affine), torch.from_numpy(original), shape, slab=7
+    )
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy().reshape(-1)[clear], values.argmax(axis=0)[clear])
+
+
+def test_a_rotation_between_the_grids_is_refused():
+    turned = torch.eye(4, dtype=torch.float64)
+    turned[:2, :2] = torch.tensor([[0.8, -0.6], [0.6, 0.8]])
+    with pytest.raises(ValueError, match="rotated"):
+        labels_on_grid(torch.zeros(2, 8, 8, 3), torch.eye(4, dtype=torch.float64), turned, (8, 8, 3))
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAL"])
+def test_a_shape_returns_through_orientation_and_spacing(tmp_path, axes):
+    """A box drawn on an oblique volume of any axis order comes back from the 1 mm working grid, to the voxel."""
+    shape, spacing = (24, 20, 6), (2.0, 2.0, 8.0)
+    angle = np.deg2rad(20)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine = nib.affines.from_matvec(turn @ np.diag(spacing), [5, -7, 3])
+    box = np.zeros(shape, np.uint8)
+    box[5:15, 4:12, 2:5] = 1
+    original = nib.Nifti1Image(box, affine)
+    target = nib.orientations.axcodes2ornt(axes)
+    stored = original.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(affine), target))
+    nib.save(stored, tmp_path / "box.nii.gz")
+    load = Compose([LoadImaged("image"), EnsureChannelFirstd("image"), SliceAxisLastd("image")])
+    item = Compose([load, Spacingd("image", (1.0, 1.0, -1.0))])({"image": str(tmp_path / "box.nii.gz")})
+    assert np.isclose(item["image"].affine[:3, :3].norm(dim=0)[2], 8), "slices last"
+    item["pred"] = torch.cat([0.5 - item["image"], item["image"] - 0.5]).as_tensor()
+    item["case"] = "box"
+    restored = Compose([RestoreGridd("pred"), SaveMaskd("pred", str(tmp_path / "out"))])(item)
+    mask = nib.load(restored["mask"])
+    assert mask.get_data_dtype() == np.uint8
+    assert np.array_equal(np.asarray(mask.dataobj), np.asarray(stored.dataobj))
+    assert np.allclose(mask.affine, stored.affine)
