@@ -74,8 +74,7 @@ class BundleRunner:
         self._parser = self._parse(output_dir, weights, device, dict(overrides or {}))
         self.checkpoint = Path(str(self._get("checkpoint")))
         self.weights_sha256 = _digest(self.checkpoint)
-        self.device = torch.device(self._get("device"))
-        _check_device(self.device)
+        self.device = self._usable_device()
         self.labels = {name: int(n) for name, n in self._get("labels").items() if int(n) != 0}
         self.precision = "unknown"
         self._load()
@@ -129,6 +128,16 @@ class BundleRunner:
         self._inferer = self._get("inferer")
         self._postprocessing = self._get("postprocessing")
         self._autocast = self._get("autocast") if "autocast" in self._parser else nullcontext
+
+    def _usable_device(self) -> torch.device:
+        try:
+            device = torch.device(self._get("device"))
+            torch.empty(1, device=device)
+        except Exception as error:
+            remedy = "Choose another device, for example cpu"
+            problem = Problem(str(self._parser["device"]), "a device of this machine", root_cause(error), remedy)
+            raise DataError(problem) from error
+        return device
 
     def _get(self, key: str) -> Any:
         return self._parser.get_parsed_content(key)
@@ -194,11 +203,3 @@ def _digest(checkpoint: Path) -> str:
         raise DataError(Problem(str(checkpoint), "trained weights", "no such file", remedy))
     with checkpoint.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _check_device(device: torch.device) -> None:
-    try:
-        torch.empty(1, device=device)
-    except Exception as error:
-        remedy = "Choose another one, for example cpu"
-        raise DataError(Problem(f"device {device}", "one that this machine has", root_cause(error), remedy)) from error

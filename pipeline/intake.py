@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -147,11 +148,26 @@ def _nifti_voxels(path: Path) -> tuple[np.ndarray, tuple[int, ...]]:
             while stream.read(2**20):  # gzip compares its checksum only at the end of the stream
                 pass
     except Exception as error:
-        if isinstance(error, EOFError) or "Expected" in str(error) or "end-of-stream" in str(error):
+        if "Expected" in str(error) or _ends_early(path):
             remedy = "Copy or download the file again"
             raise DataError(Problem(str(path), "a complete file", "a truncated one", remedy)) from error
         raise unreadable(path, error) from error
     return voxels, shape
+
+
+def _ends_early(path: Path) -> bool:
+    """Whether a gzip stream stops before its end; the libraries then complain of whatever they missed first."""
+    if not path.name.lower().endswith(".gz"):
+        return False
+    try:
+        with gzip.open(path, "rb") as stream:
+            while stream.read(2**20):
+                pass
+    except EOFError:
+        return True
+    except (OSError, zlib.error):
+        return False
+    return False
 
 
 def _itk_voxels(path: Path) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -203,6 +203,7 @@ class _Job:
         from pipeline.bundle_runner import root_cause
 
         try:
+            inspect(frame["image"])  # one frame may be empty where the series is not
             return self._run(frame, result)
         except Exception as error:
             found = f"{frame['case']}: {root_cause(error)}"
