@@ -40,13 +40,22 @@ def markdown_report(scores: Scores, *, title: str) -> str:
         parts += ["## Cases without a prediction", _list(scores.missing)]
     parts += ["## Definitions", _list(f"{k}: {v}" for k, v in scores.definitions.items())]
     parts += ["## Policy", _list(policy_sentences(scores))]
-    parts += ["## Provenance", _list(f"{k}: {v}" for k, v in scores.provenance.items())]
+    parts += ["## Provenance", _list(f"{k}: {v}" for k, v in provenance_in_words(scores).items())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def policy_sentences(scores: Scores) -> list[str]:
     """What empty masks and missing predictions count for, as full sentences where scores.json has them."""
     return [str(value) for key, value in scores.policy.items() if key.endswith("_text")]
+
+
+def provenance_in_words(scores: Scores) -> dict[str, str]:
+    """Where the scores come from; lists are joined, nothing is "none"."""
+    words = {
+        key: "; ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+        for key, value in scores.provenance.items()
+    }
+    return {key: value or "none" for key, value in words.items()}
 
 
 def _counts(scores: Scores) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,7 +14,7 @@ from pipeline.metrics.scores import Scores
 from pipeline.metrics.summary import VOLUME
 from pipeline.report.clinical import AGREEMENT_HEAD, agreement_rows
 from pipeline.report.figures import Picture
-from pipeline.report.markdown import policy_sentences
+from pipeline.report.markdown import policy_sentences, provenance_in_words
 from pipeline.report.overlays import Choice
 from pipeline.report.style import PRED, TRUTH, colours
 from pipeline.report.tables import (
@@ -72,8 +73,9 @@ def render_page(scores: Scores, pictures: Pictures, *, title: str) -> str:
         levels={key: level_rows(scores, key) for key in ("phase", "group")},
         by_slice={row.structure: row for row in slice_rows(scores)},
         definitions=scores.definitions,
-        policy=policy_sentences(scores),
-        provenance=scores.provenance,
+        policy=defaultdict(str, scores.policy),
+        sentences=policy_sentences(scores),
+        provenance=provenance_in_words(scores),
         missing=scores.missing,
         agreement_head=AGREEMENT_HEAD,
         agreement=agreement_rows(scores.clinical),

@@ -37,9 +37,13 @@ def write_scores(folder: Path, rows: list[dict], *, slices: list[dict] | None = 
         "version": 1,
         "labels": LABELS,
         "definitions": {"dice": "2|A∩B|/(|A|+|B|).", "hd95_mm": "The larger of the two directed 95th percentiles."},
-        "policy": {"both_empty": "undefined", "both_empty_text": "Absent from both: undefined, left out."},
+        "policy": {
+            "both_empty": "undefined",
+            "both_empty_text": "Absent from both: undefined, left out.",
+            "missing_prediction_text": "Without a prediction: scored as empty.",
+        },
         "unit": "volume",
-        "provenance": {"version": "0.1.0", "command": "volseg score PRED TRUTH -o OUT"},
+        "provenance": {"version": "0.1.0", "command": "volseg score PRED TRUTH -o OUT", "warnings": []},
         "summary": {},  # the report derives it from the tables
         "missing": [],
         "clinical": None,

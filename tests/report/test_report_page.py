@@ -99,6 +99,8 @@ def test_every_section_is_there_and_every_link_leads_to_one(page):
     assert "The larger of the two directed 95th percentiles." in page.text  # the definition of HD95
     assert "Absent from both: undefined, left out." in page.text
     assert "volseg score PRED TRUTH -o OUT" in page.text
+    assert page.text.count("Without a prediction: scored as empty.") == 2  # beside the list, and in the policy
+    assert "[]" not in page.text.split("document.")[0]
 
 
 def test_nothing_is_loaded_from_elsewhere(folder, page):
