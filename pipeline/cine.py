@@ -40,7 +40,7 @@ def split_frames(path: str | Path, folder: str | Path, case: str) -> Iterator[di
         frame.header.set_data_dtype(voxels.dtype)
         frame.header.set_slope_inter(1, 0)
         if len(series.shape) < 3:
-            frame.header["pixdim"][3] = 1  # what a 2D file holds there means nothing
+            frame.header["pixdim"][3] = max(frame.header["pixdim"][1:3])  # a 2D file says nothing of it
         name = f"{case}_frame{index + 1:02d}"
         target = Path(folder) / f"{name}.nii.gz"
         frame.to_filename(target)

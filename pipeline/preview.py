@@ -48,7 +48,7 @@ def draw_preview(
     """
     voxels, values = (_at_least_3d(array) for array in (read_image(image), read_mask(mask)))
     distances = spacing(image)
-    view = _View(affine(image), distances)
+    view = _View(affine(image), distances, values.shape)
     curves = _volumes(values, labels, float(np.prod(distances)) / 1000)
     blocks = [
         _Block(heading, view(voxels[..., frame]), view(values[..., frame])) for heading, frame in _moments(curves)
@@ -59,11 +59,11 @@ def draw_preview(
 class _View:
     """How a stack is shown: rows downwards, patient's right at the left, front above back, head above feet."""
 
-    def __init__(self, matrix: np.ndarray, distances: Sequence[float]) -> None:
+    def __init__(self, matrix: np.ndarray, distances: Sequence[float], shape: Sequence[int] = ()) -> None:
         import nibabel as nib
 
         orientation = nib.io_orientation(matrix)
-        self.across = slice_axis(distances)
+        self.across = slice_axis(distances, shape)
         in_plane = [axis for axis in range(3) if axis != self.across]
         self.across_screen, self.down_screen = sorted(in_plane, key=lambda axis: orientation[axis, 0])
         self.flips = [axis for axis in in_plane if orientation[axis, 1] > 0]  # RAS axes point right, front, up

@@ -37,9 +37,9 @@ def measure(mask: str | Path, image: str | Path, labels: Mapping[str, int]) -> d
     """
     distances = spacing(image)
     voxel_ml = float(np.prod(distances)) / 1000
-    across = slice_axis(distances)
     values = read_mask(mask)
     values = values.reshape(*values.shape, *(1,) * (3 - values.ndim))
+    across = slice_axis(distances, values.shape)
     grid = {"spacing_mm": [round(value, 6) for value in distances], "voxel_ml": round(voxel_ml, 9)}
     if values.ndim < 4 or values.shape[3] == 1:
         return grid | {"structures": _structures(values, voxel_ml, labels, across)}

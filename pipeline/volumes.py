@@ -141,8 +141,13 @@ def voxel_ml(path: str | Path) -> float:
     return float(np.prod(spacing(path))) / 1000.0
 
 
-def slice_axis(spacing: Sequence[float], *, ratio: float = 1.5) -> int:
-    """The axis across the slices: that of the largest distance if it is `ratio` times the last one's, else the last."""
+def slice_axis(spacing: Sequence[float], shape: Sequence[int] = (), *, ratio: float = 1.5) -> int:
+    """The axis across the slices: that of the largest distance if it is `ratio` times the last one's, else the last.
+
+    With a shape (X, Y, Z), a single slice along the last axis settles it: its thickness may well be a voxel's.
+    """
+    if len(shape) > 2 and shape[2] == 1:
+        return 2
     thick = max(range(3), key=lambda axis: spacing[axis])
     return thick if spacing[thick] >= ratio * spacing[2] else 2
 

@@ -261,7 +261,8 @@ def test_oblique_affine_is_the_header_s(tmp_path: Path) -> None:
     ((1.4, 1, 1), 2),
 ])  # fmt: skip
 def test_slice_axis(distances: tuple[float, ...], expected: int) -> None:
-    assert slice_axis(distances) == expected
+    assert slice_axis(distances) == slice_axis(distances, (9, 9, 2)) == expected
+    assert slice_axis(distances, (9, 9, 1)) == 2
 
 
 def test_missing_and_unreadable_images(tmp_path: Path) -> None:
