@@ -87,7 +87,10 @@ class Checkpoints:
             raise DataError(Problem(str(path), f"a run on {_sentence(self.identity)}", found, remedy))
         load_state(self.network, state["model"], path)
         for name, item in self.objects.items():
+            horizon = getattr(item, "total_iters", None)
             item.load_state_dict(state[name])
+            if horizon is not None:
+                item.total_iters = horizon  # a run that is resumed with more epochs decays over all of them
         if getattr(engine, "scaler", None) is not None and "scaler" in state:
             engine.scaler.load_state_dict(state["scaler"])
         engine.state.epoch = state["epoch"]
