@@ -118,7 +118,7 @@ def _segment(
     Examples: volseg segment heart.nii.gz out/ --preview --statistics;
     volseg segment scans/ out/ --weights runs/acdc/models/model.pt
     """
-    from pipeline.segment import segment
+    from pipeline.segmentation import segment
 
     if len(inputs) < 2:
         raise typer.BadParameter("name at least one input and the output folder")

@@ -13,6 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.transforms import Spacingd as MonaiSpacingd
 
+from pipeline.volumes import mask_name, slice_axis, write_mask
+
 
 class Spacingd(MonaiSpacingd):
     """MONAI's Spacingd, shown only its own keys.
@@ -30,8 +32,8 @@ class SliceAxisLastd(MapTransform):
     """Move the through-plane axis, the one with by far the largest spacing, to the end of (C, X, Y, Z).
 
     A stack of slices may be stored with its slice axis first or in the middle; in-plane kernels need it last.
-    Volumes without a clear through-plane axis, and those that have it last already, pass unchanged. The affine
-    follows, so `RestoreGridd` undoes it.
+    Volumes without a clear through-plane axis, a single slice along the last axis, and those that have it last already
+    pass unchanged. The affine follows, so `RestoreGridd` undoes it.
 
     Args:
         keys: MetaTensors, channel first, three spatial axes.
@@ -49,9 +51,8 @@ class SliceAxisLastd(MapTransform):
         return d
 
     def _slices_last(self, image: MetaTensor) -> MetaTensor:
-        spacing = image.affine[:3, :3].norm(dim=0)
-        thick = int(spacing.argmax())
-        if thick == 2 or spacing[thick] < self.ratio * spacing[2]:
+        thick = slice_axis(image.affine[:3, :3].norm(dim=0).tolist(), image.shape[1:], ratio=self.ratio)
+        if thick == 2:
             return image
         order = [axis for axis in range(3) if axis != thick] + [thick]
         affine = image.affine[:, [*order, 3]]
@@ -171,8 +172,6 @@ class SaveMaskd(MapTransform):
         self.overwrite = overwrite
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        from pipeline.volumes import mask_name, write_mask
-
         d = dict(data)
         like = d[self.ref_key].meta["filename_or_obj"]
         self.output_dir.mkdir(parents=True, exist_ok=True)

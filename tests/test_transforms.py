@@ -43,6 +43,11 @@ def test_volumes_with_slices_last_or_no_thick_axis_stay(spacing):
     assert SliceAxisLastd("image")(data)["image"] is data["image"]
 
 
+def test_a_single_thin_slice_stays_a_slice():
+    data = {"image": image(np.ones((1, 5, 4, 1)), np.diag([1.5, 1.5, 0.8, 1]))}
+    assert SliceAxisLastd("image")(data)["image"].shape == (1, 5, 4, 1)
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     shape=st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(1, 5)),

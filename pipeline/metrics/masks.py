@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline import volumes
 from pipeline.errors import DataError, Problem
-from pipeline.itk import read_itk, unreadable
+from pipeline.volumes.itk import read_itk, unreadable
 
 GRID_TOLERANCE_MM = 0.1
 

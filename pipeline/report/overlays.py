@@ -120,7 +120,7 @@ def _at_least_3d(array: np.ndarray) -> np.ndarray:
 def _as_seen(arrays: list[np.ndarray], *, matrix: np.ndarray, distances: tuple[float, float, float]) -> Volumes:
     """Turn all three alike: slices last and in stored order, x to the patient's left, y to the back or the feet."""
     orientation = nib.io_orientation(matrix)
-    across = slice_axis(distances)
+    across = slice_axis(distances, arrays[0].shape)
     in_plane = sorted((axis for axis in range(3) if axis != across), key=lambda axis: orientation[axis, 0])
     flips = [axis for axis in in_plane if orientation[axis, 1] > 0]  # RAS axes point right, front, up
     order = [*in_plane, across]

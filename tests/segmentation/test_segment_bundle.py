@@ -15,10 +15,10 @@ import torch
 from image_files import acdc_like, itk_image, oblique_affine
 from monai.bundle import ConfigParser
 
-from pipeline.segment import Summary, segment
+from pipeline.segmentation.segment import Summary, segment
 from pipeline.volumes import read_mask, write_mask
 
-BUNDLE = Path(__file__).resolve().parent.parent / "bundles" / "acdc"
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "acdc"
 SMALL = {"network_def#filters": [4] * 6, "patch_size": [64, 64, 1], "precision": "fp32"}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.itk import affine_of, as_volume, itk_header, read_itk, unreadable
+from pipeline.volumes.itk import affine_of, as_volume, itk_header, read_itk, unreadable
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd.gz", ".nrrd", ".nhdr")

@@ -16,7 +16,7 @@ import torch
 from image_files import acdc_like, dicom_series, itk_image, oblique_affine
 
 from pipeline.errors import DataError
-from pipeline.segment import Summary, segment
+from pipeline.segmentation.segment import Summary, segment
 from pipeline.volumes import read_mask
 
 LABELS = {"RV": 1, "LV": 2}
@@ -40,7 +40,7 @@ CONFIG: dict[str, Any] = {
     "preprocessing": {
         "_target_": "Compose",
         "transforms": [
-            {"_target_": "LoadImaged", "keys": "image", "reader": "pipeline.readers.VolumeReader"},
+            {"_target_": "LoadImaged", "keys": "image", "reader": "pipeline.volumes.readers.VolumeReader"},
             {"_target_": "EnsureChannelFirstd", "keys": "image"},
         ],
     },

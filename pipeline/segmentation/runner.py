@@ -155,7 +155,7 @@ def find_config(bundle: str | Path) -> Path:
         DataError: there is none.
     """
     bundle = Path(bundle)
-    for place in (bundle, Path(__file__).resolve().parents[1] / bundle):
+    for place in (bundle, Path(__file__).resolve().parents[2] / bundle):
         for config in (place, place / "inference.json", place / "configs" / "inference.json"):
             if config.is_file():
                 return config

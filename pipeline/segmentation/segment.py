@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pipeline.cine import join_masks, split_frames
 from pipeline.errors import DataError, Problem
-from pipeline.intake import find_cases, inspect
-from pipeline.manifest import NAME, add_run, describe_program, read_runs, weights_of
-from pipeline.statistics import measure, save_statistics
+from pipeline.segmentation.intake import find_cases, inspect
+from pipeline.segmentation.manifest import NAME, add_run, describe_program, read_runs, weights_of
+from pipeline.segmentation.statistics import measure, save_statistics
 from pipeline.volumes import is_nifti, mask_name, shape
+from pipeline.volumes.cine import join_masks, split_frames
 
 if TYPE_CHECKING:
-    from pipeline.bundle_runner import BundleRunner
+    from pipeline.segmentation.runner import BundleRunner
 
 STATISTICS = "statistics.json"
 
@@ -122,7 +122,7 @@ def segment(
     items = find_cases(inputs, exclude=output)
     _check_output(items, output)
     runs = read_runs(output)
-    from pipeline.bundle_runner import BundleRunner, find_config  # loads torch and monai
+    from pipeline.segmentation.runner import BundleRunner, find_config  # loads torch and monai
 
     find_config(bundle)
     program = describe_program()
@@ -159,7 +159,7 @@ class _Job:
     runs: list[dict[str, Any]]
 
     def __call__(self, item: Mapping[str, str]) -> CaseResult:
-        from pipeline.bundle_runner import root_cause
+        from pipeline.segmentation.runner import root_cause
 
         case, image = item["case"], item["image"]
         mask = self.output / mask_name(case, image)
@@ -200,7 +200,7 @@ class _Job:
         result.seconds["write"] += time.perf_counter() - start
 
     def _run_frame(self, frame: Mapping[str, str], result: CaseResult) -> Path:
-        from pipeline.bundle_runner import root_cause
+        from pipeline.segmentation.runner import root_cause
 
         try:
             inspect(frame["image"])  # one frame may be empty where the series is not
@@ -220,7 +220,7 @@ class _Job:
             result.volumes = measure(mask, item["image"], self.runner.labels)
         picture = self.output / f"{item['case']}_preview.png"
         if self.preview and (self.overwrite or result.outcome == "done" or not picture.exists()):
-            from pipeline.preview import draw_preview
+            from pipeline.segmentation.preview import draw_preview
 
             draw_preview(item["image"], mask, self.runner.labels, picture, title=item["case"], overwrite=True)
 

@@ -11,7 +11,7 @@ from image_files import acdc_like
 from matplotlib.image import imread
 
 from pipeline.errors import DataError
-from pipeline.preview import _crop, _slices, _View, draw_preview
+from pipeline.segmentation.preview import _crop, _slices, _View, draw_preview
 from pipeline.volumes import affine, spacing, write_mask
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}

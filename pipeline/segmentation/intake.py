@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.datalists import list_images
-from pipeline.dicom import is_series_folder, series_folders
 from pipeline.errors import DataError, Problem
-from pipeline.itk import read_itk, unreadable
-from pipeline.volumes import is_nifti, spacing
+from pipeline.volumes import is_nifti, mask_name, spacing
+from pipeline.volumes.dicom import is_series_folder, series_folders
+from pipeline.volumes.itk import read_itk, unreadable
+
+logger = logging.getLogger("pipeline")
 
 MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
 
@@ -98,6 +101,35 @@ def inspect(path: str | Path) -> ImageInfo:
         raise DataError(Problem(str(path), *found))
     frames = shape[3] if len(shape) > 3 else 1
     return ImageInfo(shape=shape, spacing=spacing(path), frames=frames)
+
+
+def pending(
+    items: Iterable[dict[str, str]], output_dir: str | Path, *, overwrite: bool = False
+) -> list[dict[str, str]]:
+    """What `monai.bundle run` is to segment: readable 3D images whose mask is missing; the others are named in the log.
+
+    `volseg segment` isolates each case while it runs; MONAI's evaluator ends with the first broken one, so that these
+    are left out before it starts.
+
+    Args:
+        items: cases, as `pipeline.datalists.list_images` gives them.
+        output_dir: where the masks go.
+        overwrite: take cases whose mask is there, too.
+    """
+    chosen = []
+    for item in items:
+        if (Path(output_dir) / mask_name(item["case"], item["image"])).exists() and not overwrite:
+            logger.info("%s: exists, skipped", item["case"])
+            continue
+        try:
+            if inspect(item["image"]).is_cine:
+                remedy = "Segment a cine frame by frame: volseg segment"
+                raise DataError(Problem(item["image"], "a volume with three axes", "time frames", remedy))
+        except DataError as error:
+            logger.error("left out: %s", error)
+            continue
+        chosen.append(item)
+    return chosen
 
 
 def _holds(folder: str | Path, other: str | Path) -> bool:

@@ -14,7 +14,7 @@ import SimpleITK
 from image_files import acdc_like, dicom_series, itk_image, oblique_affine
 
 from pipeline.errors import DataError
-from pipeline.intake import find_cases, inspect
+from pipeline.segmentation.intake import find_cases, inspect
 
 VOXELS = np.random.default_rng(0).integers(0, 900, (16, 15, 4)).astype(np.int16)
 

@@ -13,7 +13,7 @@ from image_files import acdc_like, dicom_series, itk_image, oblique_affine
 from monai.transforms import LoadImage, LoadImaged
 
 from pipeline.errors import DataError
-from pipeline.readers import SimpleITKReader, VolumeReader
+from pipeline.volumes.readers import SimpleITKReader, VolumeReader
 
 VOXELS = np.random.default_rng(0).integers(-50, 900, (6, 5, 4)).astype(np.int16)
 RIGHT_HANDED = oblique_affine() @ np.diag([1.0, -1.0, 1.0, 1.0])
@@ -49,7 +49,7 @@ def test_same_array_and_affine(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["mha", "nrrd"])
 def test_left_handed_volumes_too(tmp_path: Path, kind: str) -> None:
     path = write(kind, tmp_path, VOXELS, oblique_affine())
-    image = LoadImage(reader="pipeline.readers.SimpleITKReader", ensure_channel_first=True)(path)
+    image = LoadImage(reader="pipeline.volumes.readers.SimpleITKReader", ensure_channel_first=True)(path)
     assert np.array_equal(image.numpy()[0], VOXELS)
     assert np.allclose(image.affine, oblique_affine(), atol=1e-5)
 

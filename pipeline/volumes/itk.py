@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dicom import read_series
 from pipeline.errors import DataError, Problem
+from pipeline.volumes.dicom import read_series
 
 
 def read_itk(path: str | Path) -> Any:

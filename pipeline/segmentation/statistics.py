@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cine import heart_cycle
 from pipeline.files import read_json, write_text
 from pipeline.volumes import read_mask, slice_axis, spacing
+from pipeline.volumes.cine import heart_cycle
 
 NOTES = [
     "ml: number of voxels times the voxel's volume, spacing from the image's header (NIfTI: pixdim).",
@@ -30,7 +30,8 @@ def measure(mask: str | Path, image: str | Path, labels: Mapping[str, int]) -> d
 
     Returns:
         spacing_mm, voxel_ml, and "structures": {name: {"ml", "voxels", "touches_border"}}; for a 4D mask instead
-        "frames": [{"frame", "structures"}] and "cycle" (see `pipeline.cine.heart_cycle`). An absent structure has 0 ml.
+        "frames": [{"frame", "structures"}] and "cycle" (see `pipeline.volumes.cine.heart_cycle`). An absent structure
+        has 0 ml.
 
     Raises:
         DataError: a file that cannot be read, or no positive spacing.

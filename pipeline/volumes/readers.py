@@ -10,8 +10,8 @@ import numpy as np
 from monai.data import ImageReader, NibabelReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
-from pipeline.itk import affine_of, as_volume, read_itk
 from pipeline.volumes import ITK_SUFFIXES, is_nifti, suffix_of
+from pipeline.volumes.itk import affine_of, as_volume, read_itk
 
 Names = str | Path | Sequence[str | Path]
 
