@@ -21,6 +21,17 @@ def test_training_and_inference_spell_out_the_same_network_and_preprocessing(fol
 
 
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
+def test_evaluation_infers_as_inference_does(folder):
+    train, evaluate, inference = (load(folder, f"{name}.json") for name in ("train", "evaluate", "inference"))
+    merged = train | evaluate
+    for key in ("inferer", "overlap", "sw_batch_size", "mirror_axes", "largest_component", "precision"):
+        assert merged[key] == inference[key], key
+    steps = inference["postprocessing"]["transforms"]
+    assert steps[:-1] == train["postprocessing"]["transforms"]
+    assert steps[-1]["_target_"].endswith("SaveMaskd")
+
+
+@pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
 def test_metadata_speaks_of_the_same_classes(folder):
     labels = load(folder, "train.json")["labels"]
     output = load(folder, "metadata.json")["network_data_format"]["outputs"]["pred"]
