@@ -147,6 +147,8 @@ def _score(
     labels: Annotated[str | None, typer.Option(help="Names of the label numbers, e.g. 1=RV,2=MYO,3=LV.")] = None,
     missing: Annotated[Missing, typer.Option(help="What a missing prediction counts for.")] = Missing.ZERO,
     processes: Annotated[int, typer.Option(min=1, help="Cases scored at the same time.")] = 1,
+    check_grid: Annotated[bool, typer.Option(help="Refuse masks that lie on another grid than the truth.")] = True,
+    acdc_csv: Annotated[bool, typer.Option("--acdc-csv", help="Also the ACDC challenge's own CSV form.")] = False,
     report: Annotated[bool, typer.Option(help="Also draw the report.")] = True,
     overwrite: Overwrite = False,
 ) -> None:
@@ -154,7 +156,7 @@ def _score(
 
     Example: volseg score out/ data/acdc/datalist.json --dataset-dir data/acdc --fold 0 -o scores/
     """
-    from pipeline.metrics import parse_labels, score_folders
+    from pipeline.metrics import parse_labels, score_folders, write_acdc_csv
 
     scores = score_folders(
         pred,
@@ -166,8 +168,11 @@ def _score(
         labels=parse_labels(labels) if labels else None,
         missing=missing.value,
         processes=processes,
+        check_grid=check_grid,
         overwrite=overwrite,
     )
+    if acdc_csv:
+        print(f"ACDC's form: {write_acdc_csv(scores.cases, out / 'acdc.csv', overwrite=overwrite)}")
     if report:
         from pipeline.report import markdown_table, write_report
 

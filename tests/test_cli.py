@@ -74,8 +74,9 @@ def test_truth_scored_against_itself(phantom_acdc, tmp_path):
     for item in items:
         (truth / f"{item['case']}.nii.gz").write_bytes((phantom_acdc / item["label"]).read_bytes())
     arguments = (truth, phantom_acdc / "datalist.json", "--dataset-dir", phantom_acdc, "-o", tmp_path / "scores")
-    told, _ = volseg("score", *arguments)
+    told, _ = volseg("score", *arguments, "--acdc-csv")
     assert "report.html" in told
+    assert len((tmp_path / "scores" / "acdc.csv").read_text().splitlines()) == 1 + len(items)
     assert (tmp_path / "scores" / "report.html").stat().st_size > 10_000
     rows = (tmp_path / "scores" / "scores.csv").read_text().splitlines()
     assert len(rows) == 1 + 4 * len(items)

@@ -14,7 +14,7 @@ import SimpleITK
 from image_files import acdc_like, dicom_series, itk_image, oblique_affine
 
 from pipeline.errors import DataError
-from pipeline.segmentation.intake import find_cases, inspect
+from pipeline.segmentation.intake import find_cases, inspect, pending
 
 VOXELS = np.random.default_rng(0).integers(0, 900, (16, 15, 4)).astype(np.int16)
 
@@ -177,3 +177,22 @@ def test_one_name_twice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="one image of this name"):
         find_cases([tmp_path / "one", tmp_path / "two"])
     assert sorted(names(find_cases(tmp_path))) == ["one_a", "two_a"]
+
+
+def test_pending_leaves_out_what_is_there_broken_or_a_cine_and_says_why(tmp_path, caplog):
+    good = acdc_like(tmp_path / "good.nii.gz", np.arange(60, dtype=np.int16).reshape(5, 4, 3))
+    done = acdc_like(tmp_path / "done.nii.gz", np.arange(60, dtype=np.int16).reshape(5, 4, 3))
+    cine = acdc_like(tmp_path / "cine.nii.gz", np.arange(120, dtype=np.int16).reshape(5, 4, 3, 2))
+    page = tmp_path / "page.nii.gz"
+    page.write_text("<html></html>")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "done.nii.gz").write_bytes(b"mask")
+    cases = [{"image": str(path), "case": path.name.removesuffix(".nii.gz")} for path in (good, done, cine, page)]
+    with caplog.at_level("INFO", logger="pipeline"):
+        assert [item["case"] for item in pending(cases, out)] == ["good"]
+    told = caplog.text
+    assert "done: exists" in told
+    assert "volseg segment" in told
+    assert "page.nii.gz" in told
+    assert [item["case"] for item in pending(cases, out, overwrite=True)] == ["good", "done"]
