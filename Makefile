@@ -1,6 +1,8 @@
 # make demo: from nothing to a trained model, masks and a report. make test: every check. Both make .venv by themselves.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# the first one that runs and is new enough: a name on the PATH may be an empty shim
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -22,8 +24,7 @@ help:
 	@echo "make clean                    remove $(VENV) and $(RUN)"
 
 $(READY): setup.cfg constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "==> installing into $(VENV) (the exact versions of constraints.txt)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
