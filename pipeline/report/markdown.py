@@ -55,7 +55,7 @@ def provenance_in_words(scores: Scores) -> dict[str, str]:
         key: "; ".join(map(str, value)) if isinstance(value, list) else str(value or "")
         for key, value in scores.provenance.items()
     }
-    return {key: value or "none" for key, value in words.items()}
+    return {key: "none" if value in (None, "") else value for key, value in words.items()}
 
 
 def _counts(scores: Scores) -> str:

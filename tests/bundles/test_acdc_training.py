@@ -73,6 +73,16 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(bundle, tmp
     assert epochs == [1, 2, 3]
 
 
+def test_training_starts_from_given_weights(bundle, tmp_path):
+    train(bundle, epochs=1)
+    given = tmp_path / "run" / "models" / "model.pt"
+    started = bundle("train", output_dir=str(tmp_path / "next"), pretrained=str(given))
+    network = started.parser.get_parsed_content("network")
+    expected = torch.load(given, weights_only=True)
+    assert all(torch.equal(expected[key], value) for key, value in network.state_dict().items())
+    assert "a file of weights" in refused(bundle, "train", output_dir=str(tmp_path / "x"), pretrained="nowhere.pt")
+
+
 def test_a_finished_run_is_not_trained_further(bundle, tmp_path):
     train(bundle, epochs=1)
     before = weights(tmp_path)
