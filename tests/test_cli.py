@@ -17,7 +17,7 @@ def volseg(*arguments, code=0):
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=REPOSITORY,
         env=environment,
         check=False,
@@ -30,7 +30,9 @@ def test_help_names_every_verb_and_loads_neither_torch_nor_monai():
     told, _ = volseg("--help")
     assert all(verb in told for verb in ("datalist", "phantom", "segment", "score"))
     heavy = "import sys, pipeline.cli; print([m for m in ('torch', 'monai', 'numpy', 'pandas') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", heavy], capture_output=True, encoding="utf-8", cwd=REPOSITORY, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -102,7 +104,7 @@ def bundle(*arguments, code):
             *arguments,
         ],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=REPOSITORY,
         check=False,
     )
@@ -142,7 +144,7 @@ def test_two_gloo_processes_train_together(phantom_acdc, tmp_path):
     command += ["run", "training", "--config_file", files, "--dataset_dir", str(phantom_acdc), "--epochs", "1"]
     command += ["--output_dir", str(tmp_path / "run"), "--network_def#filters", "[4,4,4,4,4,4]", "--batch_size", "2"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=REPOSITORY, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert 0 <= json.loads(line)["val_dice"] <= 1

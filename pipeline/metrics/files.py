@@ -21,7 +21,7 @@ def refuse_existing(folder: Path, names: Iterable[str]) -> None:
     """Raise a DataError that names every one of the files that is there already."""
     existing = [folder / name for name in names if (folder / name).exists()]
     if existing:
-        remedy = "Give another output folder, or ask for it to be overwritten"
+        remedy = "Give --overwrite, or another output folder"
         raise DataError([Problem(str(path), "a new file", "one that is there already", remedy) for path in existing])
 
 

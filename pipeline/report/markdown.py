@@ -52,7 +52,7 @@ def policy_sentences(scores: Scores) -> list[str]:
 def provenance_in_words(scores: Scores) -> dict[str, str]:
     """Where the scores come from; lists are joined, nothing is "none"."""
     words = {
-        key: "; ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+        key: "; ".join(map(str, value)) if isinstance(value, list) else ("" if value is None else str(value))
         for key, value in scores.provenance.items()
     }
     return {key: "none" if value in (None, "") else value for key, value in words.items()}

@@ -106,7 +106,7 @@ def _curves(epochs: Epochs) -> list[Picture]:
 
 def _refuse(paths: Iterable[Path]) -> None:
     """Name every file that exists and would be replaced, before one is written."""
-    remedy = "Choose another place, or ask for it to be overwritten"
+    remedy = "Choose another place, or give --overwrite"
     problems = [
         Problem(str(path), "no file of that name", "one that exists", remedy) for path in paths if path.exists()
     ]
