@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-
 
 @pytest.fixture(scope="session")
 def acdc_root() -> Path:
-    """The real ACDC folder (the one that holds training/): $VOLSEG_ACDC or, else, ../shared/data/acdc."""
-    root = Path(os.environ.get("VOLSEG_ACDC", REPOSITORY.parent / "shared" / "data" / "acdc"))
-    if not (root / "training").is_dir():
-        pytest.skip(f"no ACDC data set in {root}; name its folder by the environment variable VOLSEG_ACDC")
-    return root
+    """The real ACDC folder (the one that holds training/), named by the environment variable VOLSEG_ACDC."""
+    root = os.environ.get("VOLSEG_ACDC", "")
+    if not (Path(root) / "training").is_dir() or not root:
+        pytest.skip(
+            f"no ACDC data set in {root or 'VOLSEG_ACDC'}; name its folder by the environment variable VOLSEG_ACDC"
+        )
+    return Path(root)
 
 
 @pytest.fixture(scope="session")
