@@ -229,7 +229,13 @@ def _absolute(path: Any) -> Any:
 
 def _origin() -> dict[str, str]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"program": f"volseg {__version__}", "created": now, "command": shlex.join(sys.argv)}
+    return {"program": f"volseg {__version__}", "created": now, "command": shlex.join([*_program(), *sys.argv[1:]])}
+
+
+def _program() -> list[str]:
+    """What was typed to start this process, without the place that it is installed in."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return ["python", "-m", spec.parent] if spec is not None and spec.parent else [Path(sys.argv[0]).name]
 
 
 def _say(absent: list[str], warnings: list[str], missing: MissingPolicy) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.metrics import read_scores, score_cases, score_folders
+from pipeline.metrics import read_scores, score_cases, score_folders, scoring
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 CASES = ["patient001_ED", "patient001_ES", "patient002_ED", "patient002_ES"]
@@ -227,3 +227,15 @@ def test_two_annotations_of_one_heart(acdc_root: Path, frame: str, expected: lis
     )
     scores = score_cases([{"case": "a", "label": truth, "pred": pred}], LABELS, progress=False)
     assert scores.cases["dice"].tolist()[:3] == pytest.approx(expected, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("module", "told"), [("monai.bundle", "python -m monai.bundle run 'a b'"), (None, "volseg run 'a b'")]
+)
+def test_the_command_is_told_without_the_place_of_the_program(module, told, monkeypatch):
+    from importlib.machinery import ModuleSpec
+
+    spec = ModuleSpec(f"{module}.__main__", None) if module else None
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", ["/env/bin/volseg", "run", "a b"])
+    assert scoring._origin()["command"] == told
