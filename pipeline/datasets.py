@@ -12,7 +12,8 @@ class SeededCacheDataset(CacheDataset):
     """MONAI's CacheDataset with random transforms that are renewed from (seed, epoch, index) for each item.
 
     An interrupted and resumed training therefore sees the very samples that an uninterrupted one sees, with any
-    number of workers. Metadata is dropped during the random transforms, which halves their cost.
+    number of workers. Metadata is dropped during the random transforms: with it they take 1.5 times as long (measured
+    on bundles/acdc with phantoms).
 
     Args:
         seed: any non-negative integer.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import DataLoader, Dataset
+from monai.data import DataLoader, Dataset, get_track_meta
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.transforms import Compose, Lambdad, RandGaussianNoised, ToTensord
 from torch import nn
@@ -133,10 +133,15 @@ def test_the_bar_counts_every_iteration_and_shows_epoch_and_loss(capsys):
     assert "epoch=2/2, loss=" in shown
 
 
-def test_a_partly_cached_dataset_still_has_metadata_where_it_loads():
-    kinds = []
-    transform = Compose([Lambdad("image", lambda x: kinds.append(type(x)) or x), RandGaussianNoised("image", prob=0)])
+@pytest.mark.parametrize(("cached", "tracked"), [(2, True), (4, False)])
+def test_metadata_is_dropped_only_where_no_loading_transform_runs_any_more(cached, tracked):
+    loaded, randomized = [], []
+    load = Lambdad("image", lambda x: loaded.append(get_track_meta()) or x)
+    note = Lambdad("image", lambda x: randomized.append(get_track_meta()) or x)
+    transform = Compose([load, RandGaussianNoised("image", prob=0), note])
     data = [{"image": torch.zeros(1, 2, 2, 2)} for _ in range(4)]
-    dataset = SeededCacheDataset(seed=0, data=data, transform=transform, cache_num=2, progress=False)
+    dataset = SeededCacheDataset(seed=0, data=data, transform=transform, cache_num=cached, progress=False)
     assert len([dataset[i] for i in range(4)]) == 4
-    assert len(kinds) == 2 + 2, "two cached once, two loaded when asked for"
+    assert loaded == [True] * 4, "files are always loaded with their grid"
+    assert randomized == [tracked] * 4
+    assert get_track_meta(), "and the switch is put back"
