@@ -1,0 +1,78 @@
+"""Structures and their label numbers: one number each, or several where a structure holds another (lungs, infection)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import DataError, Problem
+
+Labels = Mapping[str, int | Sequence[int]]
+
+
+def numbers_of(labels: Labels, *, source: str = "labels") -> dict[str, tuple[int, ...]]:
+    """The label numbers that make up each structure, background (number 0) left out.
+
+    Args:
+        labels: name -> number, or name -> numbers: {"lungs": [1, 2], "infection": 2} says that voxels numbered 2 are
+            infection and belong to the lungs too (what nnU-Net calls regions). The first number of a structure is its
+            own: voxels that are in this structure and in none of those named after it.
+        source: where the labels come from, for the error.
+
+    Raises:
+        DataError: no structure is left, a number is not a whole one from 1 to 255, or two structures have one own number.
+    """
+    numbers = {name: _listed(value) for name, value in labels.items() if value != 0}
+    whole = all(isinstance(n, int) and 0 < n < 256 for given in numbers.values() for n in given)
+    own = [given[0] for given in numbers.values() if given]
+    if not numbers or not whole or len(set(own)) != len(numbers):
+        expected = "structures with one number each, such as RV=1, or several, such as lungs=[1,2]"
+        raise DataError(Problem(source, expected, str(dict(labels)), "Give each structure a number of its own"))
+    return numbers
+
+
+def own_numbers(labels: Labels) -> dict[str, int]:
+    """The number that a mask holds where a structure is, and nothing inside it: the first of its numbers."""
+    return {name: numbers[0] for name, numbers in numbers_of(labels).items()}
+
+
+def structure_masks(array: np.ndarray, labels: Labels) -> np.ndarray:
+    """Boolean masks (structures, *array.shape) in the order of `labels`; structures may overlap."""
+    return np.stack([np.isin(array, numbers) for numbers in numbers_of(labels).values()])
+
+
+def relabel(
+    array: np.ndarray, values: Mapping[str, Iterable[int]] | None, labels: Labels, *, source: str = "label"
+) -> np.ndarray:
+    """A label map in a file's own numbers as one in the numbers of `labels`.
+
+    Args:
+        array: label numbers as the file has them, any shape.
+        values: for each structure the file's numbers that belong to it (a datalist item's "label_values"), e.g.
+            {"lungs": [1, 2, 3], "infection": [3]}; None where the file uses the numbers of `labels` already.
+        labels: the wanted structures; later ones are painted over earlier ones.
+        source: the file, for the error.
+
+    Returns:
+        uint8 map of `array`'s shape, 0 where no wanted structure is; `array` itself where `values` is None.
+
+    Raises:
+        DataError: the file does not tell one of the wanted structures.
+    """
+    if values is None:
+        return array
+    missing = [name for name in numbers_of(labels) if name not in values]
+    if missing:
+        remedy = "Choose another target, or a dataset in which these structures were drawn"
+        found = "only " + ", ".join(values)
+        raise DataError(Problem(source, "a mask of " + " and ".join(missing), found, remedy))
+    mapped = np.zeros(array.shape, np.uint8)
+    for name, number in own_numbers(labels).items():
+        mapped[np.isin(array, list(values[name]))] = number
+    return mapped
+
+
+def _listed(value: Any) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
