@@ -1,4 +1,4 @@
-"""Structures and their label numbers: one number each, or several where a structure holds another (lungs, infection)."""
+"""Structures and their label numbers: one each, or several where a structure holds another (lungs and infection)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def numbers_of(labels: Labels, *, source: str = "labels") -> dict[str, tuple[int
         source: where the labels come from, for the error.
 
     Raises:
-        DataError: no structure is left, a number is not a whole one from 1 to 255, or two structures have one own number.
+        DataError: no structure is left, a number is not whole and from 1 to 255, or two structures share their own.
     """
     numbers = {name: _listed(value) for name, value in labels.items() if value != 0}
     whole = all(isinstance(n, int) and 0 < n < 256 for given in numbers.values() for n in given)
@@ -50,7 +50,7 @@ def relabel(
 
     Args:
         array: label numbers as the file has them, any shape.
-        values: for each structure the file's numbers that belong to it (a datalist item's "label_values"), e.g.
+        values: for each structure the file's numbers that belong to it (a datalist item's "structures"), e.g.
             {"lungs": [1, 2, 3], "infection": [3]}; None where the file uses the numbers of `labels` already.
         labels: the wanted structures; later ones are painted over earlier ones.
         source: the file, for the error.

@@ -103,7 +103,7 @@ def items(
     if not chosen:
         raise DataError(Problem(source, f"items in '{section}'", "none", "Choose another list, fold or limit"))
     joined = [_join(item, dataset_dir) for item in chosen]
-    missing = [path for item in joined for path in files_of(item) if not os.path.isfile(path)]
+    missing = [path for item in joined for path in files_of(item) if not os.path.exists(path)]
     if missing:
         names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
@@ -186,6 +186,10 @@ def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
         yield "'label': a path", repr(item.get("label"))
     if "fold" in item and (not isinstance(item["fold"], int) or isinstance(item["fold"], bool)):
         yield "'fold': a whole number", repr(item["fold"])
+    if "slice" in item and (not isinstance(item["slice"], int) or isinstance(item["slice"], bool) or item["slice"] < 0):
+        yield "'slice': the number of a slice along the third axis, counted from 0", repr(item["slice"])
+    if "structures" in item and not _are_structures(item["structures"]):
+        yield "'structures': for each structure the label's numbers that belong to it", repr(item["structures"])
     for key in item:
         if key.startswith(("image_", "label_")):  # MONAI 1.6's Spacingd calls .update on every such value
             yield "no key that begins with image_ or label_", key
@@ -193,6 +197,14 @@ def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _are_structures(value: Any) -> bool:
+    """{"lungs": [1, 2, 3], "infection": [3]}"""
+    return isinstance(value, dict) and all(
+        isinstance(numbers, list) and numbers and all(isinstance(number, int) for number in numbers)
+        for numbers in value.values()
+    )
 
 
 def _patient(item: dict[str, Any]) -> str:

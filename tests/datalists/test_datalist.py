@@ -91,17 +91,21 @@ def test_every_fault_of_the_form_is_named_at_once(tmp_path):
         "f.nii",
         {"image": "g.nii", "label": "g_gt.nii", "case": "g"},
         {"image": "h.nii", "label": "h_gt.nii", "case": "g"},
+        {"image": "i.nii", "label": "i_gt.nii", "slice": -1},
+        {"image": "j.nii", "label": "j_gt.nii", "structures": {"lungs": 1}},
+        {"image": "k.nii", "label": "k_gt.nii", "slice": 3, "structures": {"lungs": [1, 2, 3], "infection": [3]}},
     ]
     path = tmp_path / "list.json"
     path.write_text(json.dumps({"training": faulty, "testing": [{"image": "no label needed.nii"}]}))
     with pytest.raises(DataError) as caught:
         load_datalist(path)
     lines = str(caught.value).splitlines()
-    assert len(lines) == 7
-    for index, word in enumerate(("'image'", "'image'", "'label'", "'fold'", "image_path", "an object")):
-        assert f"training[{index}]" in lines[index]
-        assert word in lines[index]
-    assert "g: expected one item for each case, found 2" in lines[6]
+    assert len(lines) == 9
+    words = ("'image'", "'image'", "'label'", "'fold'", "image_path", "an object", "'slice'", "'structures'")
+    for index, line, word in zip((*range(6), 8, 9), lines[:8], words, strict=True):
+        assert f"training[{index}]" in line
+        assert word in line
+    assert "g: expected one item for each case, found 2" in lines[8]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"training": {}}', '{"testing": []}'])
