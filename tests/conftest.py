@@ -20,6 +20,15 @@ def acdc_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def covid_root() -> Path:
+    """The real COVID-SemiSeg folder (the one that holds Dataset/), named by the environment variable VOLSEG_COVID."""
+    root = os.environ.get("VOLSEG_COVID", "")
+    if not (Path(root) / "Dataset").is_dir() or not root:
+        pytest.skip(f"no COVID-SemiSeg data set in {root or 'VOLSEG_COVID'}; name its folder by VOLSEG_COVID")
+    return Path(root)
+
+
+@pytest.fixture(scope="session")
 def phantom_acdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with six small phantom patients in ACDC's layout and their list, datalist.json. Read only."""
     from pipeline.phantoms.acdc import write
