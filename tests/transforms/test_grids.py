@@ -10,7 +10,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from scipy.ndimage import map_coordinates
 
-from pipeline.transforms import RestoreGridd, SaveMaskd, SliceAxisLastd, Spacingd, labels_on_grid
+from pipeline.errors import DataError
+from pipeline.transforms import RestoreGridd, SaveMaskd, SliceAxisLastd, Spacingd, TakeSliced, labels_on_grid
 
 
 def image(array, affine, name="x.nii.gz"):
@@ -74,7 +75,38 @@ def test_labels_equal_brute_force_interpolation_in_millimetres(shape, working, o
         torch.from_numpy(logits), torch.from_numpy(working_affine), torch.from_numpy(original), shape, slab=7
     )
     assert found.dtype == torch.uint8
-    assert np.array_equal(found.numpy().reshape(-1)[clear], values.argmax(axis=0)[clear])
+    far = ((places < -1) | (places > np.array(working)[:, None])).any(axis=0)
+    wanted = np.where(far, 0, values.argmax(axis=0))
+    assert np.array_equal(found.numpy().reshape(-1)[clear], wanted[clear])
+
+
+def test_each_channel_is_a_structure_of_its_own_and_later_ones_are_painted_over():
+    logits = torch.tensor([[-1.0, 1, 1, 0.1], [-1.0, -1, 2, -0.1]]).reshape(2, 4, 1, 1)
+    eye = torch.eye(4, dtype=torch.float64)
+    assert labels_on_grid(logits, eye, eye, (4, 1, 1), numbers=[1, 2]).flatten().tolist() == [0, 1, 2, 1]
+    with pytest.raises(ValueError, match="2 channels of logits for 3 structures"):
+        labels_on_grid(logits, eye, eye, (4, 1, 1), numbers=[1, 2, 3])
+
+
+def test_what_was_cropped_away_is_background_again():
+    shifted = torch.eye(4, dtype=torch.float64)
+    shifted[0, 3] = 3  # the working grid covers voxels 3 and 4 of eight
+    labels = labels_on_grid(torch.ones(1, 2, 1, 1), shifted, torch.eye(4, dtype=torch.float64), (8, 1, 1), numbers=[5])
+    assert labels.flatten().tolist() == [0, 0, 5, 5, 5, 5, 0, 0], "with a rim of one working voxel"
+
+
+def test_a_slice_of_a_stack_lies_where_it_lay():
+    stack = image(
+        np.arange(2 * 2 * 5).reshape(1, 2, 2, 5), np.array([[0, 2, 0, 9], [1, 0, 0, 8], [0, 0, 4, 7], [0, 0, 0, 1]])
+    )
+    taken = TakeSliced("image")({"image": stack, "slice": 3})["image"]
+    assert np.array_equal(taken[..., 0], stack[..., 3])
+    assert taken.affine[:3, 3].tolist() == [9, 8, 7 + 3 * 4]
+    assert np.array_equal(taken.meta["original_affine"], taken.affine)
+    assert taken.meta["spatial_shape"].tolist() == [2, 2, 1]
+    assert TakeSliced("image")({"image": stack})["image"] is stack
+    with pytest.raises(DataError, match="expected slice 5, found 5 slices"):
+        TakeSliced("image")({"image": stack, "slice": 5})
 
 
 def test_a_rotation_between_the_grids_is_refused():

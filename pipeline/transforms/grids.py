@@ -1,0 +1,95 @@
+"""Grids on the way to the network: a safe Spacingd, slices last, one slice of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.transforms import Spacingd as MonaiSpacingd
+
+from pipeline.errors import DataError, Problem
+from pipeline.volumes import slice_axis
+
+
+class Spacingd(MonaiSpacingd):
+    """MONAI's Spacingd, shown only its own keys.
+
+    MONAI 1.6.0 and 1.6.1 call `.update` on every item whose key starts with `<key>_`, so an item that carries
+    `image_path` (as MONAI Label's do) crashes there.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        own = {key: data[key] for key in self.keys if key in data}
+        return {**data, **super().__call__(own, lazy=lazy)}
+
+
+class SliceAxisLastd(MapTransform):
+    """Move the through-plane axis, the one with by far the largest spacing, to the end of (C, X, Y, Z).
+
+    A stack of slices may be stored with its slice axis first or in the middle; in-plane kernels need it last.
+    Volumes without a clear through-plane axis, a single slice along the last axis, and those that have it last already
+    pass unchanged. The affine follows, so `RestoreGridd` undoes it.
+
+    Args:
+        keys: MetaTensors, channel first, three spatial axes.
+        ratio: how many times the largest spacing must exceed the last axis's to be moved.
+    """
+
+    def __init__(self, keys: KeysCollection, ratio: float = 1.5, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.ratio = ratio
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self._slices_last(d[key])
+        return d
+
+    def _slices_last(self, image: MetaTensor) -> MetaTensor:
+        thick = slice_axis(image.affine[:3, :3].norm(dim=0).tolist(), image.shape[1:], ratio=self.ratio)
+        if thick == 2:
+            return image
+        order = [axis for axis in range(3) if axis != thick] + [thick]
+        affine = image.affine[:, [*order, 3]]
+        moved = image.as_tensor().permute(0, *(axis + 1 for axis in order)).contiguous()
+        return MetaTensor(moved, meta={**image.meta, "affine": affine})
+
+
+class TakeSliced(MapTransform):
+    """Of a stack of slices (C, X, Y, Z) the one that the item's "slice" names, as (C, X, Y, 1) where it lies in space.
+
+    Items without "slice" pass unchanged.
+
+    Args:
+        keys: MetaTensors, channel first.
+
+    Raises:
+        DataError: the stack has no slice of that number.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        if "slice" in d:
+            for key in self.key_iterator(d):
+                d[key] = _one_slice(d[key], int(d["slice"]))
+        return d
+
+
+def _one_slice(stack: MetaTensor, index: int) -> MetaTensor:
+    if index >= stack.shape[3]:
+        file = str(stack.meta.get("filename_or_obj", "image"))
+        raise DataError(
+            Problem(file, f"slice {index}", f"{stack.shape[3]} slices, counted from 0", "Build the list again")
+        )
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[2, 3] = index
+    meta = dict(stack.meta)
+    meta["affine"] = stack.affine.to(torch.float64) @ shift
+    meta["original_affine"] = torch.as_tensor(np.asarray(stack.meta["original_affine"]), dtype=torch.float64) @ shift
+    meta["spatial_shape"] = np.array([*stack.shape[1:3], 1])
+    return MetaTensor(stack.as_tensor()[..., index : index + 1].clone(), meta=meta)
