@@ -1,0 +1,21 @@
+"""Dictionary transforms that MONAI lacks."""
+
+from pipeline.transforms.body import body_box
+from pipeline.transforms.grids import SliceAxisLastd, Spacingd, TakeSliced
+from pipeline.transforms.intensity import HounsfieldWindowd
+from pipeline.transforms.labels import MapLabelsd, StructureChannelsd
+from pipeline.transforms.restore import RestoreGridd, labels_on_grid
+from pipeline.transforms.save import SaveMaskd
+
+__all__ = [
+    "HounsfieldWindowd",
+    "MapLabelsd",
+    "RestoreGridd",
+    "SaveMaskd",
+    "SliceAxisLastd",
+    "Spacingd",
+    "StructureChannelsd",
+    "TakeSliced",
+    "body_box",
+    "labels_on_grid",
+]

@@ -1,0 +1,84 @@
+"""CT intensities on one scale, whether a file holds Hounsfield units or grey levels that were windowed before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+logger = logging.getLogger("pipeline")
+
+BELOW_ZERO = -50.0  # resampling may undershoot grey levels a little; air and lung lie far lower in HU
+GREY_LEVELS = 300.0
+OFFSET = 1024.0  # what DICOM's unsigned storage adds to HU
+
+
+class Scale(StrEnum):
+    """What a file's numbers mean."""
+
+    HOUNSFIELD = "Hounsfield units"
+    SHIFTED = "Hounsfield units + 1024"
+    GREY = "grey levels 0..255, windowed before"
+    UNIT = "grey levels 0..1, windowed before"
+
+
+class HounsfieldWindowd(MapTransform):
+    """Map a window of Hounsfield units to -1..1, and images that were already windowed to the same scale.
+
+    The scale is told from the whole volume's values, never from its name, and logged: values below -50 are Hounsfield
+    units (air is -1000, lung -850); else values above 300 are Hounsfield units stored with an offset of 1024; else
+    values above 1 are grey levels 0..255, and what is left 0..1. A windowed image is taken to have been windowed as
+    `window` says (the radiopaedia cases of COVID-19-CT-Seg: -1250..250, their authors' lung window).
+
+    Args:
+        keys: MetaTensors (C, X, Y, Z); channels share one scale.
+        window: HU that become -1 and 1; values beyond are cut off.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, window: Sequence[float] = (-1250.0, 250.0), allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.low, self.high = (float(value) for value in window)
+        if not self.low < self.high:
+            raise ValueError(f"the window must rise, got {self.low:g}..{self.high:g} HU")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            low, high = float(d[key].min()), float(d[key].max())
+            scale = scale_of(low, high)
+            logger.info("%s: %s (%g to %g)", _name(d, key), scale.value, low, high)
+            d[key] = self._windowed(d[key], scale)
+        return d
+
+    def _windowed(self, image: torch.Tensor, scale: Scale) -> torch.Tensor:
+        ends = {
+            Scale.HOUNSFIELD: (self.low, self.high),
+            Scale.SHIFTED: (self.low + OFFSET, self.high + OFFSET),
+            Scale.GREY: (0.0, 255.0),
+            Scale.UNIT: (0.0, 1.0),
+        }
+        low, high = ends[scale]
+        image = image.to(torch.float32, copy=True)
+        return image.sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1.0, 1.0)
+
+
+def scale_of(low: float, high: float) -> Scale:
+    """What an image's numbers mean, from its smallest and its largest one."""
+    if low < BELOW_ZERO:
+        return Scale.HOUNSFIELD
+    if high > GREY_LEVELS:
+        return Scale.SHIFTED
+    return Scale.GREY if high > 1.0 else Scale.UNIT
+
+
+def _name(data: Mapping[Hashable, Any], key: Hashable) -> str:
+    meta = data[key].meta if isinstance(data[key], MetaTensor) else {}
+    return str(data.get("case") or meta.get("filename_or_obj", key))

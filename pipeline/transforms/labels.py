@@ -1,0 +1,80 @@
+"""Truth in the numbers that the network is trained on, and as one channel for each structure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from pipeline.errors import DataError, Problem
+from pipeline.structures import Labels, numbers_of, relabel
+
+
+class MapLabelsd(MapTransform):
+    """Give a label map the numbers of `labels`, by the item's "structures" where it has them, and its image's grid
+    where its file has none (a PNG).
+
+    "structures" is taken out of the item, since dictionaries of different cases cannot be put into one batch.
+
+    Args:
+        keys: label maps (1, X, Y, Z), as loaded.
+        labels: name -> number or numbers.
+        ref_key: the case's image; its original grid is the label's.
+
+    Raises:
+        DataError: the label's shape is not the image's, or it does not tell a wanted structure.
+    """
+
+    def __init__(self, keys: KeysCollection, labels: Labels, ref_key: str = "image") -> None:
+        super().__init__(keys)
+        self.labels = labels
+        self.ref_key = ref_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        structures = d.pop("structures", None)
+        for key in self.key_iterator(d):
+            label, image = d[key], d[self.ref_key]
+            file = str(label.meta.get("filename_or_obj", key))
+            _check_shape(label, image, file)
+            meta = dict(label.meta)
+            if not meta.get("has_geometry", True):
+                affine = torch.as_tensor(np.asarray(image.meta["original_affine"]), dtype=torch.float64)
+                meta |= {"affine": affine, "original_affine": affine}
+            numbers = relabel(label.numpy(), structures, self.labels, source=file)
+            d[key] = MetaTensor(torch.from_numpy(np.ascontiguousarray(numbers)), meta=meta)
+        return d
+
+
+class StructureChannelsd(MapTransform):
+    """A label map (1, X, Y, Z) as one channel of zeros and ones for each structure, which may overlap.
+
+    Args:
+        keys: label maps in the numbers of `labels`.
+        labels: name -> number or numbers; (structures, X, Y, Z) float32 come out in this order.
+    """
+
+    def __init__(self, keys: KeysCollection, labels: Labels) -> None:
+        super().__init__(keys)
+        self.numbers = [torch.tensor(numbers) for numbers in numbers_of(labels).values()]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            channels = [torch.isin(d[key], numbers.to(d[key])) for numbers in self.numbers]
+            d[key] = torch.cat(channels).to(torch.float32)
+        return d
+
+
+def _check_shape(label: MetaTensor, image: MetaTensor, file: str) -> None:
+    wanted = tuple(int(n) for n in image.meta["spatial_shape"])[:3]
+    found = tuple(label.shape[1:])
+    if found != wanted:
+        expected, there = (" x ".join(map(str, shape)) for shape in (wanted, found))
+        remedy = "Pair each image with the mask that was drawn on it"
+        raise DataError(Problem(file, f"a mask of its image's shape {expected}", there, remedy))

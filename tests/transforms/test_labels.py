@@ -1,0 +1,47 @@
+"""The truth's own numbers become the network's."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from pipeline.errors import DataError
+from pipeline.transforms import MapLabelsd, StructureChannelsd
+
+BOTH = {"lungs": [1, 2], "infection": [2]}
+COMBINED = np.array([0, 1, 2, 3]).reshape(1, 4, 1, 1)
+
+
+def volume(array, affine=None, **meta):
+    affine = np.eye(4) if affine is None else affine
+    meta = {"affine": torch.tensor(affine), "original_affine": affine, "spatial_shape": array.shape[1:], **meta}
+    return MetaTensor(torch.tensor(array), meta={**meta, "filename_or_obj": "mask.nii.gz"})
+
+
+def test_a_combined_mask_becomes_one_channel_for_each_structure():
+    item = {"image": volume(COMBINED), "label": volume(COMBINED), "structures": {"lungs": [1, 2, 3], "infection": [3]}}
+    item = MapLabelsd("label", BOTH)(item)
+    assert "structures" not in item
+    assert item["label"].flatten().tolist() == [0, 1, 1, 2]
+    channels = StructureChannelsd("label", BOTH)(item)["label"]
+    assert channels.shape == (2, 4, 1, 1)
+    assert channels[:, :, 0, 0].tolist() == [[0, 1, 1, 1], [0, 0, 0, 1]]
+
+
+def test_numbers_of_our_own_stay():
+    item = MapLabelsd("label", {"RV": 1, "MYO": 2, "LV": 3})({"image": volume(COMBINED), "label": volume(COMBINED)})
+    assert item["label"].flatten().tolist() == [0, 1, 2, 3]
+
+
+def test_a_picture_lies_on_its_image_s_grid():
+    grid = np.diag([0.7, 0.7, 5.0, 1])
+    item = {"image": volume(COMBINED, grid), "label": volume(COMBINED, has_geometry=False)}
+    assert np.allclose(MapLabelsd("label", {"a": 1, "b": 2, "c": 3})(item)["label"].affine, grid)
+
+
+def test_a_mask_of_another_shape_is_named():
+    item = {"image": volume(COMBINED), "label": volume(COMBINED.reshape(1, 2, 2, 1))}
+    with pytest.raises(
+        DataError, match=r"mask.nii.gz: expected a mask of its image's shape 4 x 1 x 1, found 2 x 2 x 1"
+    ):
+        MapLabelsd("label", BOTH)(item)
