@@ -1,6 +1,8 @@
 """Dictionary transforms that MONAI lacks."""
 
 from pipeline.transforms.body import body_box
+from pipeline.transforms.channels import ChannelCountd
+from pipeline.transforms.clean_up import RemoveSmallComponentsd
 from pipeline.transforms.grids import SliceAxisLastd, Spacingd, TakeSliced
 from pipeline.transforms.intensity import HounsfieldWindowd
 from pipeline.transforms.labels import MapLabelsd, StructureChannelsd
@@ -8,8 +10,10 @@ from pipeline.transforms.restore import RestoreGridd, labels_on_grid
 from pipeline.transforms.save import SaveMaskd
 
 __all__ = [
+    "ChannelCountd",
     "HounsfieldWindowd",
     "MapLabelsd",
+    "RemoveSmallComponentsd",
     "RestoreGridd",
     "SaveMaskd",
     "SliceAxisLastd",
