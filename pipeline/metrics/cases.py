@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from pipeline.metrics import overlap, surface
 from pipeline.metrics.empty import NEITHER, EmptyPolicy, which_is_empty
-from pipeline.metrics.labels import MEAN, compact, structures_of
+from pipeline.metrics.labels import MEAN, Labels, compact, members_of, structures_of
 
 OVERLAPS = ("dice", "iou", "pixel_error")
 DISTANCES = ("hd_mm", "hd95_mm")
 METRICS = OVERLAPS + DISTANCES
+COLUMNS = ("structure", *METRICS, "truth_ml", "pred_ml", "truth_voxels", "pred_voxels", "empty")
 
 DEFINITIONS = {
     "dice": "Dice = 2|A∩B| / (|A|+|B|), A truth and B prediction; row mean: over the case's defined structures",
@@ -45,7 +46,7 @@ def score_case(
     pred: np.ndarray,
     truth: np.ndarray,
     spacing: Sequence[float],
-    labels: Mapping[str, int],
+    labels: Labels,
     *,
     policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
     definition: surface.HausdorffDefinition | str = surface.HausdorffDefinition.MAX_DIRECTED,
@@ -55,7 +56,8 @@ def score_case(
     Args:
         pred, truth: label maps (X, Y, Z) on one grid.
         spacing: mm along each axis.
-        labels: name -> number of each structure; background (0) may be among them.
+        labels: name -> number of each structure, or numbers where structures overlap (see `pipeline.structures`);
+            background (0) may be among them.
         policy: Dice and IoU where a structure is in neither map.
         definition: of HD95.
 
@@ -66,30 +68,50 @@ def score_case(
     Raises:
         ValueError: shapes differ, or a map holds values that are no labels.
     """
-    structures = structures_of(labels)
+    structures, policy = structures_of(labels), EmptyPolicy(policy)
+    members = members_of(structures)
     pred = compact(np.asarray(pred), structures, name="prediction")
     truth = compact(np.asarray(truth), structures, name="truth")
-    tables = overlap.slice_confusions(pred, truth, len(structures) + 1)
+    tables = overlap.slice_confusions(pred, truth, members.shape[1])
     volume = tables.sum(0)
-    scores = _overlaps(volume, EmptyPolicy(policy))
+    rows = _structure_rows(_columns(volume, members, policy), list(structures))
+    slices = _slice_rows(tables, list(structures), members, policy)
     box = surface.bounding_box((pred | truth) > 0)  # distances need no more: beyond it all is background
     pred, truth = pred[box], truth[box]
-    rows = []
-    for number, name in enumerate(structures, start=1):
-        row = {"structure": name, **{metric: float(scores[metric][number - 1]) for metric in OVERLAPS}}
-        row |= _distances(pred == number, truth == number, spacing, definition)
-        row |= _sizes(volume, number, math.prod(spacing) / 1000)
-        rows.append(row)
-    return CaseScore([*rows, _mean_row(rows, volume)], _slice_rows(tables, list(structures), EmptyPolicy(policy)))
+    voxel_ml = math.prod(spacing) / 1000
+    for row, classes in zip(rows, members, strict=True):
+        row |= _distances(_where(pred, classes), _where(truth, classes), spacing, definition)
+        row |= {f"{side}_ml": row[f"{side}_voxels"] * voxel_ml for side in ("truth", "pred")}
+    rows = [{column: row[column] for column in COLUMNS} for row in rows]
+    return CaseScore([*rows, _mean_row(rows, volume)], slices)
 
 
-def _overlaps(tables: np.ndarray, policy: EmptyPolicy) -> dict[str, np.ndarray]:
-    """(..., structures) of each measure of overlap; background left out."""
+def _columns(tables: np.ndarray, members: np.ndarray, policy: EmptyPolicy) -> dict[str, np.ndarray]:
+    """(..., structures) of each measure of overlap and of each count."""
+    _, truth, pred = overlap.sizes(tables, members)
     return {
-        "dice": overlap.dice(tables, policy=policy)[..., 1:],
-        "iou": overlap.iou(tables, policy=policy)[..., 1:],
-        "pixel_error": overlap.pixel_error(tables)[..., 1:],
+        "dice": overlap.dice(tables, members, policy=policy),
+        "iou": overlap.iou(tables, members, policy=policy),
+        "pixel_error": overlap.pixel_error(tables, members),
+        "truth_voxels": truth,
+        "pred_voxels": pred,
     }
+
+
+def _structure_rows(columns: dict[str, np.ndarray], names: list[str]) -> list[dict[str, Any]]:
+    """One row for each structure from (structures,) columns."""
+    rows = []
+    for name, *values in zip(names, *(column.tolist() for column in columns.values()), strict=True):
+        row = {"structure": name, **dict(zip(columns, values, strict=True))}
+        counts = {side: row[side] for side in ("truth_voxels", "pred_voxels")}
+        rows.append({**row, "empty": which_is_empty(**counts)})
+    return rows
+
+
+def _where(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Whether each voxel is of one of the classes, given as (C,) booleans."""
+    numbers = np.flatnonzero(classes)
+    return array == numbers[0] if len(numbers) == 1 else classes[array]
 
 
 def _distances(
@@ -99,17 +121,6 @@ def _distances(
     return {
         "hd_mm": surface.hausdorff(distances),
         "hd95_mm": surface.hausdorff(distances, percentile=95, definition=definition),
-    }
-
-
-def _sizes(table: np.ndarray, number: int, voxel_ml: float) -> dict[str, Any]:
-    truth, pred = int(table[number].sum()), int(table[:, number].sum())
-    return {
-        "truth_ml": truth * voxel_ml,
-        "pred_ml": pred * voxel_ml,
-        "truth_voxels": truth,
-        "pred_voxels": pred,
-        "empty": which_is_empty(truth_voxels=truth, pred_voxels=pred),
     }
 
 
@@ -128,18 +139,13 @@ def _mean(values: Any) -> float:
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def _slice_rows(tables: np.ndarray, names: list[str], policy: EmptyPolicy) -> list[dict[str, Any]]:
-    scores = _overlaps(tables, policy)
-    overall = overlap.overall_pixel_error(tables)
+def _slice_rows(tables: np.ndarray, names: list[str], members: np.ndarray, policy: EmptyPolicy) -> list[dict[str, Any]]:
+    columns, overall = _columns(tables, members, policy), overlap.overall_pixel_error(tables)
     rows = []
-    for index, table in enumerate(tables):
-        own = []
-        for number, name in enumerate(names, start=1):
-            sizes = _sizes(table, number, 0.0)
-            values = {metric: float(scores[metric][index, number - 1]) for metric in OVERLAPS}
-            kept = {key: sizes[key] for key in ("truth_voxels", "pred_voxels", "empty")}
-            own.append({"slice": index, "structure": name, **values, **kept})
+    for index in range(len(tables)):
+        own = _structure_rows({key: column[index] for key, column in columns.items()}, names)
         means = {metric: _mean(row[metric] for row in own) for metric in ("dice", "iou")}
-        mean = {"slice": index, "structure": MEAN, **means, "pixel_error": float(overall[index])}
-        rows += [*own, {**mean, "truth_voxels": None, "pred_voxels": None, "empty": NEITHER}]
+        mean = {"structure": MEAN, **means, "pixel_error": float(overall[index])}
+        own.append({**mean, "truth_voxels": None, "pred_voxels": None, "empty": NEITHER})
+        rows += [{"slice": index, **row} for row in own]
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from monai.utils import convert_to_numpy, evenly_divisible_all_gather
 
 from pipeline.metrics import overlap
 from pipeline.metrics.empty import EmptyPolicy
+from pipeline.metrics.labels import Labels, members_of, numbers_of
 
 
 class CaseDice(CumulativeIterationMetric):
@@ -27,14 +28,15 @@ class CaseDice(CumulativeIterationMetric):
     pads its shards repeats cases, which then count twice: use `DistributedSampler(even_divisible=False)`.
 
     Args:
-        structures: name -> label number, without background.
-        num_classes: labels run from 0 to num_classes-1; default: the highest structure's number plus one.
+        structures: name -> label number, without background; or name -> numbers where structures overlap
+            (see `pipeline.structures`): {"lungs": [1, 2], "infection": [2]}.
+        num_classes: labels run from 0 to num_classes-1; default: the highest number of a structure plus one.
         policy: Dice where neither map holds the structure.
     """
 
     def __init__(
         self,
-        structures: Mapping[str, int],
+        structures: Labels,
         *,
         num_classes: int | None = None,
         policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
@@ -43,7 +45,8 @@ class CaseDice(CumulativeIterationMetric):
         if not structures:
             raise ValueError("CaseDice needs at least one structure")
         self.structures = dict(structures)
-        self.num_classes = num_classes or max(self.structures.values()) + 1
+        self.num_classes = num_classes or max(max(numbers) for numbers in numbers_of(self.structures).values()) + 1
+        self.members = members_of(self.structures, range(self.num_classes))
         self.policy = EmptyPolicy(policy)
 
     def aggregate(self) -> torch.Tensor:
@@ -88,8 +91,7 @@ class CaseDice(CumulativeIterationMetric):
 
     def _dice(self, pred: np.ndarray, truth: np.ndarray) -> torch.Tensor:
         counts = overlap.confusion(pred, truth, self.num_classes)
-        values = overlap.dice(counts, policy=self.policy)
-        return torch.from_numpy(values[list(self.structures.values())])
+        return torch.from_numpy(overlap.dice(counts, self.members, policy=self.policy))
 
 
 class CaseDiceHandler(IgniteMetricHandler):
@@ -98,7 +100,7 @@ class CaseDiceHandler(IgniteMetricHandler):
     The values land in `engine.state.metrics`, the (cases, structures) table in `engine.state.metric_details`.
 
     Args:
-        structures: name -> label number, without background.
+        structures: as `CaseDice`.
         output_transform: gives (predictions, labels) from the engine's output:
             `$monai.handlers.from_engine(['pred', 'label'])`.
         num_classes, policy: as `CaseDice`.
@@ -106,7 +108,7 @@ class CaseDiceHandler(IgniteMetricHandler):
 
     def __init__(
         self,
-        structures: Mapping[str, int],
+        structures: Labels,
         output_transform: Callable[[Any], Any] = lambda output: output,
         *,
         num_classes: int | None = None,

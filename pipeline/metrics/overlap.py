@@ -51,29 +51,34 @@ def slice_confusions(pred: np.ndarray, truth: np.ndarray, num_classes: int, *, a
     return np.stack(tables) if tables else np.zeros((0, num_classes, num_classes), np.int64)
 
 
-def dice(counts: np.ndarray, *, policy: EmptyPolicy = EmptyPolicy.UNDEFINED) -> np.ndarray:
+def dice(
+    counts: np.ndarray, members: np.ndarray | None = None, *, policy: EmptyPolicy = EmptyPolicy.UNDEFINED
+) -> np.ndarray:
     """Dice = 2|A∩B| / (|A|+|B|) of each label (Zijdenbos et al. 1994; eq. 1 of the paper's measures).
 
     Args:
         counts: (..., C, C) tables of `confusion`.
-        policy: value where a label is in neither map.
+        members: (S, C) which labels make up each structure, for structures that overlap; default: each label is one.
+        policy: value where a label (or structure) is in neither map.
 
     Returns:
-        (..., C) float64.
+        (..., C) float64, or (..., S).
     """
-    both, in_truth, in_pred = _marginals(counts)
+    both, in_truth, in_pred = sizes(counts, members)
     return _ratio(2 * both, in_truth + in_pred, policy)
 
 
-def iou(counts: np.ndarray, *, policy: EmptyPolicy = EmptyPolicy.UNDEFINED) -> np.ndarray:
+def iou(
+    counts: np.ndarray, members: np.ndarray | None = None, *, policy: EmptyPolicy = EmptyPolicy.UNDEFINED
+) -> np.ndarray:
     """IoU = |A∩B| / |A∪B| of each label (Jaccard's index); arguments and result as `dice`."""
-    both, in_truth, in_pred = _marginals(counts)
+    both, in_truth, in_pred = sizes(counts, members)
     return _ratio(both, in_truth + in_pred - both, policy)
 
 
-def pixel_error(counts: np.ndarray) -> np.ndarray:
-    """Pixel error = (FP + FN) / all voxels of the map, each label; (..., C), NaN for a map without voxels."""
-    both, in_truth, in_pred = _marginals(counts)
+def pixel_error(counts: np.ndarray, members: np.ndarray | None = None) -> np.ndarray:
+    """Pixel error = (FP + FN) / all voxels of the map, each label; NaN for a map without voxels; shapes as `dice`."""
+    both, in_truth, in_pred = sizes(counts, members)
     return _ratio(in_truth + in_pred - 2 * both, counts.sum((-2, -1))[..., None], EmptyPolicy.UNDEFINED)
 
 
@@ -81,6 +86,15 @@ def overall_pixel_error(counts: np.ndarray) -> np.ndarray:
     """Share of all voxels whose label differs, all classes together; (...), NaN for a map without voxels."""
     total = counts.sum((-2, -1))
     return _ratio(total - np.trace(counts, axis1=-2, axis2=-1), total, EmptyPolicy.UNDEFINED)
+
+
+def sizes(counts: np.ndarray, members: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxels in both maps, in the truth and in the prediction, of each label or structure; arguments as `dice`."""
+    if members is None:
+        return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
+    members = np.asarray(members, np.int64)
+    both = ((members @ counts) * members).sum(-1)  # all pairs of labels that are both the structure's
+    return both, counts.sum(-1) @ members.T, counts.sum(-2) @ members.T
 
 
 def as_labels(labels: np.ndarray, num_classes: int, *, name: str = "label map") -> np.ndarray:
@@ -117,11 +131,6 @@ def _pair_codes(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.nda
 def _count(codes: np.ndarray, num_classes: int) -> np.ndarray:
     counts = np.bincount(codes, minlength=num_classes**2).astype(np.int64, copy=False)
     return counts.reshape(num_classes, num_classes)
-
-
-def _marginals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """|A∩B|, |A| (truth) and |B| (prediction) of each label."""
-    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, policy: EmptyPolicy) -> np.ndarray:

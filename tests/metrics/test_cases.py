@@ -124,3 +124,56 @@ def test_labels_that_are_none(text: str) -> None:
 def test_structures_that_are_none(labels: dict) -> None:
     with pytest.raises(DataError):
         structures_of(labels)
+
+
+BOTH = {"background": 0, "lungs": [1, 2], "infection": [2]}
+
+
+def test_overlapping_structures_by_hand() -> None:
+    """Lungs 1 and 2, infection 2, in one row of 8 voxels of 20 mm3."""
+    truth = np.array([0, 1, 1, 2, 2, 1, 0, 0], np.uint8).reshape(8, 1, 1)
+    pred = np.array([0, 1, 2, 2, 1, 0, 0, 0], np.uint8).reshape(8, 1, 1)
+    rows = by_name(score_case(pred, truth, SPACING, BOTH).structures)
+    lungs, infection, mean = rows["lungs"], rows["infection"], rows["mean"]
+    # lungs: truth voxels 1-5, prediction 1-4. infection: truth 3 and 4, prediction 2 and 3
+    assert (lungs["dice"], lungs["iou"], lungs["pixel_error"]) == pytest.approx((8 / 9, 4 / 5, 1 / 8))
+    assert (lungs["truth_voxels"], lungs["pred_voxels"], lungs["truth_ml"]) == (5, 4, pytest.approx(0.1))
+    assert (infection["dice"], infection["pixel_error"], infection["truth_voxels"]) == (0.5, 2 / 8, 2)
+    assert (lungs["hd_mm"], infection["hd_mm"]) == (2.0, 2.0)  # voxel 5 is 2 mm from 4; 2 and 4 are 2 mm from 3
+    assert mean["dice"] == pytest.approx((8 / 9 + 0.5) / 2)
+    assert mean["pixel_error"] == 3 / 8  # numbers differ at 2, 4 and 5
+
+
+def test_overlapping_structures_are_scored_as_their_masks_alone() -> None:
+    pred, truth = np.random.default_rng(3).integers(0, 4, (2, 6, 5, 4))
+    labels = {"all": [7, 40, 300], "some": [40, 300], "last": 300}
+    numbers = np.array([0, 7, 40, 300])
+    found = score_case(numbers[pred], numbers[truth], SPACING, labels)
+    for first, name in enumerate(labels, start=1):
+        alone = score_case(pred >= first, truth >= first, SPACING, {name: 1})
+        for rows, own in ((found.structures, alone.structures), (found.slices, alone.slices)):
+            np.testing.assert_equal(*([row for row in part if row["structure"] == name] for part in (rows, own)))
+
+
+def test_validation_scores_overlapping_structures_alike() -> None:
+    torch = pytest.importorskip("torch")
+    pred, truth = np.random.default_rng(0).integers(0, 3, (2, 7, 6, 5))
+    metric = CaseDice({"lungs": [1, 2], "infection": [2]})
+    metric([torch.from_numpy(pred)[None]], [torch.from_numpy(truth)[None]])
+    rows = by_name(score_case(pred, truth, SPACING, BOTH).structures)
+    assert metric.by_structure() == pytest.approx({name: rows[name]["dice"] for name in ("lungs", "infection")})
+
+
+def test_overlapping_labels_in_words() -> None:
+    expected = {"lungs": [1, 2], "infection": 2}
+    assert parse_labels("lungs=1+2,infection=2") == parse_labels("1 + 2=lungs, 2=infection") == expected
+
+
+@pytest.mark.parametrize("text", ["lungs=1+,infection=2", "lungs=2+1,infection=2", "lungs=+1"])
+def test_overlapping_labels_that_are_none(text: str) -> None:
+    with pytest.raises(DataError, match=r"lungs=1\+2,infection=2"):
+        parse_labels(text)
+
+
+def test_compact_of_overlapping_structures() -> None:
+    assert compact(np.array([0, 9, 4, 2]), {"a": [4, 9], "b": [9, 2]}).tolist() == [0, 2, 1, 3]
