@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline import datalists, volumes
 from pipeline.errors import DataError, Problem
-from pipeline.metrics.labels import structures_of
+from pipeline.metrics.labels import Labels, structures_of
 from pipeline.metrics.masks import read_mask
 
 # what tools append to the name of an image or case
@@ -28,8 +28,8 @@ def pair_folders(
     dataset_dir: str | Path | None = None,
     section: Literal["training", "testing"] = "training",
     fold: int | None = None,
-    labels: Mapping[str, int] | None = None,
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    labels: Labels | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, int | list[int]]]:
     """Find the prediction of every true mask.
 
     A prediction belongs to a case where its name, with or without a suffix such as _seg, _pred, _mask, _gt or _trans,
@@ -126,7 +126,7 @@ def _acdc_facts(path: Path, patient: str, frame: int) -> dict[str, str]:
     return {"patient": patient, "phase": phase, "group": facts.get("Group", ""), **case}
 
 
-def _labels_found(items: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def _labels_found(items: Iterable[Mapping[str, Any]]) -> dict[str, int | list[int]]:
     values: set[float] = set()
     for item in items:
         values |= set(np.unique(read_mask(item["label"]).array).tolist())

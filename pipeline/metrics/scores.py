@@ -22,7 +22,7 @@ class Scores:
     Args:
         cases: one row for each case and structure, and the structure "mean" (scores.csv).
         slices: the same for each slice (slices.csv).
-        labels: name -> number of the structures.
+        labels: name -> number of the structures, or numbers where they overlap.
         definitions: metric -> sentence.
         policy: what empty masks and missing predictions count for, in words and enum values.
         provenance: program version, time, command, inputs, warnings.
@@ -32,7 +32,7 @@ class Scores:
 
     cases: pd.DataFrame
     slices: pd.DataFrame
-    labels: dict[str, int]
+    labels: dict[str, int | list[int]]
     definitions: dict[str, str]
     policy: dict[str, str]
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from pipeline.metrics import empty
 from pipeline.metrics.cases import CaseScore, definitions, score_case
 from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
 from pipeline.metrics.files import SCORE_FILES, refuse_existing
-from pipeline.metrics.labels import compact, structures_of
+from pipeline.metrics.labels import Labels, compact, structures_of
 from pipeline.metrics.masks import Mask, grid_fault, lost_pixdim, read_mask
 from pipeline.metrics.overlap import ForeignLabels
 from pipeline.metrics.pairing import pair_folders
@@ -40,7 +40,7 @@ logger = logging.getLogger("pipeline")
 
 @dataclass(frozen=True)
 class _Options:
-    labels: dict[str, int]
+    labels: dict[str, int | list[int]]
     policy: EmptyPolicy
     definition: HausdorffDefinition
     check_grid: bool
@@ -55,7 +55,7 @@ class _Outcome:
 
 def score_cases(
     cases: Sequence[Mapping[str, Any]],
-    labels: Mapping[str, int],
+    labels: Labels,
     *,
     missing: MissingPolicy | str = MissingPolicy.ZERO,
     policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
@@ -117,7 +117,7 @@ def score_folders(
     dataset_dir: str | Path | None = None,
     section: Literal["training", "testing"] = "training",
     fold: int | None = None,
-    labels: Mapping[str, int] | None = None,
+    labels: Labels | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> Scores:
@@ -200,7 +200,7 @@ def _read_pair(case: Mapping[str, Any], options: _Options) -> tuple[Mask, Mask, 
     return truth, masks[1], problems
 
 
-def _foreign_labels(mask: Mask, labels: Mapping[str, int]) -> list[Problem]:
+def _foreign_labels(mask: Mask, labels: Labels) -> list[Problem]:
     try:
         compact(mask.array, labels)
     except ForeignLabels as error:

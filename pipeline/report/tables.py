@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.metrics.labels import MEAN
+from pipeline.metrics.labels import MEAN, numbers_of
 from pipeline.metrics.scores import Scores
 
 
@@ -80,7 +80,8 @@ class Row:
 
 def structures_of(scores: Scores) -> list[str]:
     """Names of the structures in the order of their labels, without background and without the mean."""
-    return [name for name, number in sorted(scores.labels.items(), key=lambda item: item[1]) if number]
+    own = {name: numbers[0] for name, numbers in numbers_of(scores.labels).items()}
+    return [name for name in sorted(own, key=own.__getitem__) if own[name]]
 
 
 def levels_of(scores: Scores, key: str) -> list[str]:
