@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.errors import DataError, Problem
 
@@ -20,6 +20,21 @@ MONAI_ARGUMENTS = {
 def on_command_line() -> bool:
     """Whether this process is `python -m monai.bundle` (torchrun included), whose exits cannot end a server."""
     return Path(sys.argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
+
+
+def attempt(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What a function returns; where it refuses the user's input, the command line ends with its lines and code 2.
+
+    For expressions of a configuration that look at the data before `check` does.
+
+    Raises:
+        SystemExit: on the command line, code 2, after one line for each problem.
+        DataError: anywhere else.
+    """
+    try:
+        return function(*arguments, **options)
+    except DataError as error:
+        _give_up(error)
 
 
 def check(
@@ -63,11 +78,7 @@ def check(
             remedy = "Give --overwrite true, or another --evaluation_dir"
             raise DataError(Problem(scores_dir, "a folder without scores", "scores.csv", remedy))
     except DataError as error:
-        if not on_command_line():
-            raise
-        if int(os.environ.get("RANK", "0")) == 0:
-            print(f"volseg: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _give_up(error)
 
 
 def check_overrides(arguments: list[str]) -> None:
@@ -131,6 +142,14 @@ def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int |
         return
     for side in [None] if fold is None else ["train", "validation"]:
         items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)
+
+
+def _give_up(error: DataError) -> NoReturn:
+    if not on_command_line():
+        raise error
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"volseg: {error}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def _arguments(arguments: Iterable[str]) -> dict[str, Any]:

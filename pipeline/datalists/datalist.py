@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,10 +118,33 @@ def items(
     return joined
 
 
-def resolve_datalist(dataset_dir: str | os.PathLike, default: str | os.PathLike) -> str:
-    """The list that lies beside the data (dataset_dir/datalist.json) where there is one, else `default`."""
+def resolve_datalist(
+    dataset_dir: str | os.PathLike,
+    default: str | os.PathLike | None = None,
+    *,
+    build: Callable[..., dict[str, Any]] | None = None,
+    keep: str | os.PathLike | None = None,
+    **options: Any,
+) -> str:
+    """The list that lies beside the data (dataset_dir/datalist.json), else `default`, else one that is built now.
+
+    Args:
+        dataset_dir: the folder of the data.
+        default: a committed list; where `build` is given, only if all files that it names are there.
+        build: makes a list from the folder: `build(dataset_dir, **options)`.
+        keep: the file that a built list is written to; one that is there already is taken, so that a resumed or
+            evaluated run keeps its split.
+    Raises:
+        DataError: what `build` does not recognise.
+    """
     beside = os.path.join(dataset_dir, "datalist.json")
-    return beside if os.path.isfile(beside) else str(default)
+    if os.path.isfile(beside):
+        return beside
+    if default is not None and (build is None or _all_there(default, dataset_dir)):
+        return str(default)
+    if not os.path.isfile(keep):
+        save_datalist(build(dataset_dir, **options), keep)
+    return str(keep)
 
 
 def check_no_leak(datalist: dict[str, Any]) -> None:
@@ -260,6 +283,16 @@ def _full(path: str, dataset_dir: str | os.PathLike) -> str:
         choices = [os.path.join(here, rest), os.path.join(here, os.pardir, path)]
         return next((choice for choice in choices if os.path.isfile(choice)), os.path.join(here, path))
     return os.path.join(here, path)
+
+
+def _all_there(datalist: str | os.PathLike, dataset_dir: str | os.PathLike) -> bool:
+    listed = load_datalist(datalist)
+    return all(
+        os.path.exists(path)
+        for section in SECTIONS
+        for item in listed[section]
+        for path in files_of(_join(item, dataset_dir))
+    )
 
 
 def _to_json(datalist: dict[str, Any]) -> str:
