@@ -16,16 +16,19 @@ from pipeline.metrics.labels import MEAN, Labels, compact, members_of, structure
 OVERLAPS = ("dice", "iou", "pixel_error")
 DISTANCES = ("hd_mm", "hd95_mm")
 METRICS = OVERLAPS + DISTANCES
-COLUMNS = ("structure", *METRICS, "truth_ml", "pred_ml", "truth_voxels", "pred_voxels", "empty")
+VOLUMES = ("truth_ml", "pred_ml")
+COLUMNS = ("structure", *METRICS, *VOLUMES, "truth_voxels", "pred_voxels", "empty")
 
 DEFINITIONS = {
     "dice": "Dice = 2|A∩B| / (|A|+|B|), A truth and B prediction; row mean: over the case's defined structures",
     "iou": "IoU = |A∩B| / |A∪B|; row mean: over the case's defined structures",
     "pixel_error": "Pixel error = (FP+FN) / all voxels of the volume (whole field of view), for one structure;"
     " row mean: share of all voxels whose label differs, all classes together",
-    "hd_mm": "Hausdorff distance: the largest distance in mm from a surface voxel of one mask to the other's surface,"
-    " 3D, native spacing (surface: mask minus its erosion by face neighbours)",
 }
+HAUSDORFF = (
+    "Hausdorff distance: the largest distance in {length} from a surface voxel of one mask to the other's surface,"
+    " {grid} (surface: mask minus its erosion by face neighbours)"
+)
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ class CaseScore:
     slices: list[dict[str, Any]]
 
 
-def definitions(definition: surface.HausdorffDefinition) -> dict[str, str]:
-    """What each metric means, in sentences for tables and reports."""
-    hd95 = f"95th percentile Hausdorff distance in mm: {definition.sentence}, linear interpolation, else as HD"
-    return {**DEFINITIONS, "hd95_mm": hd95}
+def definitions(definition: surface.HausdorffDefinition, *, unit: str = "mm") -> dict[str, str]:
+    """What each metric means, in sentences for tables and reports; `unit` of length is "mm" or "px"."""
+    length, grid = (unit, "3D, native spacing") if unit == "mm" else ("pixels", "pixels count 1 in each direction")
+    hd95 = f"95th percentile Hausdorff distance in {length}: {definition.sentence}, linear interpolation, else as HD"
+    return {**DEFINITIONS, "hd_mm": HAUSDORFF.format(length=length, grid=grid), "hd95_mm": hd95}
 
 
 def score_case(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline import volumes
 from pipeline.errors import DataError, Problem
+from pipeline.metrics.labels import Labels, numbers_of
+from pipeline.structures import relabel
 from pipeline.volumes.itk import read_itk, unreadable
 
 GRID_TOLERANCE_MM = 0.1
@@ -26,6 +30,7 @@ class Mask:
         spacing: mm along each axis; a NIfTI file's pixdim, also where its affine says otherwise (ACDC's do).
         affine: (4, 4) voxel index -> RAS mm, its columns scaled to `spacing`.
         stated_affine: (4, 4) as the file says.
+        has_geometry: whether the millimetres mean anything: not so for a picture, whose pixels count 1 mm.
     """
 
     file: str
@@ -33,14 +38,60 @@ class Mask:
     spacing: tuple[float, float, float]
     affine: np.ndarray
     stated_affine: np.ndarray
+    has_geometry: bool = True
+
+
+def read_truth(case: Mapping[str, Any], labels: Labels) -> Mask:
+    """The true mask of a case in the numbers of `labels`, as the items of a datalist describe it.
+
+    Args:
+        case: "label" (the file); where the list has them "structures" (which of the file's numbers make up each
+            structure), "slice" (the case is this slice alone, counted from 0) and "image", on whose grid a label
+            without geometry of its own (a folder of PNG slices) lies.
+        labels: the wanted structures.
+
+    Raises:
+        DataError: as `read_mask`; or the image's shape, the slice or the structures do not fit.
+    """
+    mask = read_mask(case["label"])
+    if case.get("structures"):
+        array = relabel(mask.array, case["structures"], labels, source=mask.file)
+    else:
+        array = _picture_numbers(mask, labels)
+    mask = replace(mask, array=array)
+    image = case["image"][0] if isinstance(case.get("image"), list) else case.get("image")
+    if not mask.has_geometry and image and Path(image).exists() and volumes.has_geometry(image):
+        mask = _on_grid_of(image, mask)
+    return mask if case.get("slice") is None else one_slice(mask, case["slice"])
+
+
+def read_pred(path: str | Path, labels: Labels) -> Mask:
+    """A predicted mask, as `read_mask`; of a picture with 0 and 255, 255 is the only structure of `labels`."""
+    mask = read_mask(path)
+    return replace(mask, array=_picture_numbers(mask, labels))
+
+
+def one_slice(mask: Mask, index: int) -> Mask:
+    """One slice along the third axis, as a mask of depth one where that slice lies; raises DataError beyond the end."""
+    depth = mask.array.shape[2]
+    if not 0 <= index < depth:
+        remedy = "Build the datalist again from these files"
+        raise DataError(Problem(mask.file, f"a slice {index} (counted from 0)", f"{depth} slices", remedy))
+    step = np.eye(4)
+    step[2, 3] = index
+    array = mask.array[:, :, index : index + 1]
+    return replace(mask, array=array, affine=mask.affine @ step, stated_affine=mask.stated_affine @ step)
 
 
 def read_mask(path: str | Path) -> Mask:
-    """Read a NIfTI, MetaImage or NRRD file.
+    """Read a NIfTI, MetaImage or NRRD file, a picture (PNG, ...) or a folder of pictures.
 
     Raises:
         DataError: it is absent, no image, damaged (the gzip stream too), not 2D or 3D, or without spacing.
     """
+    if not volumes.has_geometry(path):
+        affine = volumes.affine(path)
+        return Mask(str(path), volumes.read_mask(path), volumes.spacing(path), affine, affine, has_geometry=False)
     array, stated = _read_nifti(path) if volumes.is_nifti(path) else _read_itk(path)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -59,11 +110,16 @@ def read_mask(path: str | Path) -> Mask:
 
 
 def grid_fault(pred: Mask, truth: Mask) -> Problem | None:
-    """What is wrong with the prediction's grid: its shape, or where its corners lie (more than 0.1 mm off)."""
+    """What is wrong with the prediction's grid: its shape, or where its corners lie (more than 0.1 mm off).
+
+    Of pictures only the shape counts.
+    """
     if pred.array.shape != truth.array.shape:
         expected, found = (" x ".join(map(str, mask.array.shape)) for mask in (truth, pred))
         remedy = f"Write the mask on the grid of its image, that of {truth.file}"
         return Problem(pred.file, f"shape {expected} as the truth has", f"shape {found}", remedy)
+    if not (pred.has_geometry and truth.has_geometry):
+        return None
     distance = corner_displacement(pred.affine, truth.affine, truth.array.shape)
     if distance <= GRID_TOLERANCE_MM or lost_pixdim(pred, truth):
         return None
@@ -81,6 +137,8 @@ def lost_pixdim(pred: Mask, truth: Mask) -> bool:
     ACDC's files say 1 mm in the affine and the truth in pixdim, so a mask that a tool saved with "the image's affine"
     holds the right voxels and the wrong millimetres.
     """
+    if not (pred.has_geometry and truth.has_geometry):
+        return False
     shape = truth.array.shape
     same = corner_displacement(pred.stated_affine, truth.stated_affine, shape) <= GRID_TOLERANCE_MM
     return same and corner_displacement(pred.affine, truth.affine, shape) > GRID_TOLERANCE_MM
@@ -90,6 +148,26 @@ def corner_displacement(one: np.ndarray, other: np.ndarray, shape: tuple[int, ..
     """The largest distance in mm between equal corners (voxel centres) of a grid under two affines."""
     corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+
+
+def _picture_numbers(mask: Mask, labels: Labels) -> np.ndarray:
+    """The array; with 255 as the structure's own number where a picture is black and white and there is only one."""
+    structures = [numbers for numbers in numbers_of(labels).values() if numbers != (0,)]
+    if mask.has_geometry or len(structures) != 1 or not (mask.array == 255).any():
+        return mask.array
+    if not np.isin(mask.array, (0, 255)).all():
+        return mask.array
+    return np.where(mask.array == 255, structures[0][0], 0)
+
+
+def _on_grid_of(image: str | Path, mask: Mask) -> Mask:
+    shape = volumes.shape(image)[:3]
+    if shape != mask.array.shape[: len(shape)]:
+        expected, found = (" x ".join(map(str, size)) for size in (shape, mask.array.shape))
+        remedy = "Give the label as many slices and pixels as the image has"
+        raise DataError(Problem(mask.file, f"shape {expected} as {image} has", f"shape {found}", remedy))
+    affine = volumes.affine(image)
+    return replace(mask, spacing=volumes.spacing(image), affine=affine, stated_affine=affine, has_geometry=True)
 
 
 def _read_nifti(path: str | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from pipeline.metrics import clinical, files
 from pipeline.metrics.summary import VOLUME, summarise
 
 VERSION = 1
+IN_PIXELS = {"hd_mm": "hd_px", "hd95_mm": "hd95_px"}
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Scores:
         provenance: program version, time, command, inputs, warnings.
         missing: cases without a prediction.
         files: for each case its name, image, label and pred (absolute paths), patient, phase, group (cases.json).
+        length_unit: "mm", or "px" where the cases are pictures without millimetres. The columns hd_mm and hd95_mm then
+            hold pixels, and are called hd_px and hd95_px in the files; volumes in ml are undefined.
     """
 
     cases: pd.DataFrame
@@ -38,6 +41,7 @@ class Scores:
     provenance: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
+    length_unit: str = "mm"
 
     @cached_property
     def summary(self) -> dict[str, list[dict[str, Any]]]:
@@ -67,11 +71,15 @@ class Scores:
         return {
             "version": VERSION,
             "labels": self.labels,
-            "definitions": self.definitions,
+            "definitions": {self._named(metric): text for metric, text in self.definitions.items()},
             "policy": self.policy,
             "unit": VOLUME,
+            "length_unit": self.length_unit,
             "provenance": self.provenance,
-            "summary": self.summary,
+            "summary": {
+                part: [{**entry, "metric": self._named(entry["metric"])} for entry in entries]
+                for part, entries in self.summary.items()
+            },
             "missing": self.missing,
             "clinical": heart,
         }
@@ -87,7 +95,7 @@ class Scores:
         """
         out = Path(out)
         contents = {
-            "scores.csv": files.to_csv(self.cases),
+            "scores.csv": files.to_csv(self.cases.rename(columns=self._named)),
             "slices.csv": files.to_csv(self.slices),
             "cases.json": files.to_json(self.files),
             "scores.json": files.to_json(self.to_json()),
@@ -99,6 +107,10 @@ class Scores:
             (out / "clinical.csv").unlink(missing_ok=True)  # of the scores that were overwritten
         return out
 
+    def _named(self, metric: str) -> str:
+        """What a column or metric is called in the files."""
+        return IN_PIXELS.get(metric, metric) if self.length_unit == "px" else metric
+
 
 def read_scores(out: str | Path) -> Scores:
     """Read what `Scores.write` wrote; numbers agree to 7 digits.
@@ -108,9 +120,12 @@ def read_scores(out: str | Path) -> Scores:
     """
     out = Path(out)
     content = files.read_json(out / "scores.json")
+    names = {written: name for name, written in IN_PIXELS.items()}
     return Scores(
-        cases=files.read_table(out / "scores.csv"),
+        cases=files.read_table(out / "scores.csv").rename(columns=names),
         slices=files.read_table(out / "slices.csv"),
         files=files.read_json(out / "cases.json"),
-        **{key: content[key] for key in ("labels", "definitions", "policy", "provenance", "missing")},
+        definitions={names.get(metric, metric): text for metric, text in content["definitions"].items()},
+        length_unit=content.get("length_unit", "mm"),
+        **{key: content[key] for key in ("labels", "policy", "provenance", "missing")},
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,11 @@ import pandas as pd
 from pipeline import __version__
 from pipeline.errors import DataError, Problem
 from pipeline.metrics import empty
-from pipeline.metrics.cases import CaseScore, definitions, score_case
+from pipeline.metrics.cases import DISTANCES, VOLUMES, CaseScore, definitions, score_case
 from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
 from pipeline.metrics.files import SCORE_FILES, refuse_existing
-from pipeline.metrics.labels import Labels, compact, structures_of
-from pipeline.metrics.masks import Mask, grid_fault, lost_pixdim, read_mask
+from pipeline.metrics.labels import MEAN, Labels, compact, structures_of
+from pipeline.metrics.masks import Mask, grid_fault, lost_pixdim, read_pred, read_truth
 from pipeline.metrics.overlap import ForeignLabels
 from pipeline.metrics.pairing import pair_folders
 from pipeline.metrics.scores import Scores
@@ -33,6 +34,7 @@ from pipeline.metrics.surface import HausdorffDefinition
 
 WHO = ("case", "patient", "phase", "group")
 FILES = ("image", "label", "pred")
+GRID = ("slice", "structures")  # how to read the label, where the datalist says so
 LOST_PIXDIM = "carries the truth's affine but not its pixdim: measured with the truth's spacing"
 
 logger = logging.getLogger("pipeline")
@@ -51,6 +53,7 @@ class _Outcome:
     score: CaseScore | None = None
     problems: list[Problem] = field(default_factory=list)
     warning: str = ""
+    has_geometry: bool = True
 
 
 def score_cases(
@@ -69,8 +72,9 @@ def score_cases(
 
     Args:
         cases: for each case "case" (its name), "label" (truth) and "pred" (prediction; None or absent where there is
-            none); also, as far as known, "image", "patient", "phase" and "group".
-        labels: name -> number of each structure; background (0) may be among them.
+            none); also, as far as known, "image", "patient", "phase", "group", "structures" and "slice" (see
+            `pipeline.metrics.masks.read_truth`).
+        labels: name -> number of each structure, or numbers where they overlap; background (0) may be among them.
         missing: what a case without a prediction counts for: an empty mask, or nothing ("skip").
         policy: Dice and IoU where a structure is in neither mask.
         definition: of HD95.
@@ -80,7 +84,9 @@ def score_cases(
         progress: show a bar on stderr.
 
     Returns:
-        The scores; spacing is the truth file's pixdim.
+        The scores; spacing is the truth file's pixdim. Where no case has millimetres (pictures), distances are in
+        pixels and `Scores.length_unit` is "px"; where only some have, distances and volumes of the others are
+        undefined.
 
     Raises:
         DataError: no cases, no predictions at all, a name twice, unreadable files, different grids, unknown labels;
@@ -96,16 +102,19 @@ def score_cases(
     if problems:
         raise DataError(problems)
     warnings = [outcome.warning for outcome in outcomes if outcome.warning]
+    unit, unmeasured = _lengths(chosen, outcomes)
+    warnings += unmeasured
     _say(absent, warnings, missing)
     return Scores(
         cases=_table(chosen, [outcome.score.structures for outcome in outcomes]),
         slices=_table(chosen, [outcome.score.slices for outcome in outcomes]),
         labels=options.labels,
-        definitions=definitions(options.definition),
+        length_unit=unit,
+        definitions=definitions(options.definition, unit=unit),
         policy={**empty.describe(options.policy, missing), "hd95": options.definition.value},
         provenance={**_origin(), **(provenance or {}), "warnings": warnings},
         missing=absent,
-        files=[_who(case) | {key: _absolute(case.get(key)) for key in FILES} for case in cases],
+        files=[_who(case) | _files(case) for case in cases],
     )
 
 
@@ -176,24 +185,27 @@ def _score_files(case: Mapping[str, Any], *, options: _Options) -> _Outcome:
         policy=options.policy,
         definition=options.definition,
     )
-    return _Outcome(score, warning=warning)
+    return _Outcome(score, warning=warning, has_geometry=truth.has_geometry)
 
 
 def _read_pair(case: Mapping[str, Any], options: _Options) -> tuple[Mask, Mask, list[Problem]]:
     """Truth, prediction (all background where there is none), and what is wrong with either."""
     masks, problems = [], []
-    for path in filter(None, (case["label"], case.get("pred"))):
+    reads = [lambda: read_truth(case, options.labels)]
+    if case.get("pred"):
+        reads.append(lambda: read_pred(case["pred"], options.labels))
+    for read in reads:
         try:
-            masks.append(read_mask(path))
+            masks.append(read())
             problems += _foreign_labels(masks[-1], options.labels)
         except DataError as error:
             problems += error.problems
-    if len(masks) < 1 + bool(case.get("pred")):
+    if len(masks) < len(reads):
         raise DataError(problems)
     truth = masks[0]
     if not case.get("pred"):
         nothing = np.zeros(truth.array.shape, np.uint8)
-        return truth, Mask("", nothing, truth.spacing, truth.affine, truth.stated_affine), problems
+        return truth, replace(truth, file="", array=nothing), problems
     fault = grid_fault(masks[1], truth)
     if fault and (options.check_grid or truth.array.shape != masks[1].array.shape):
         problems.append(fault)
@@ -209,15 +221,32 @@ def _foreign_labels(mask: Mask, labels: Labels) -> list[Problem]:
     return []
 
 
+def _lengths(cases: Sequence[Mapping[str, Any]], outcomes: Sequence[_Outcome]) -> tuple[str, list[str]]:
+    """The unit of all distances; undefined from here on in cases that lack it, and a warning that names those."""
+    pictures = [case["case"] for case, outcome in zip(cases, outcomes, strict=True) if not outcome.has_geometry]
+    unit = "px" if pictures and len(pictures) == len(cases) else "mm"
+    for outcome in (outcome for outcome in outcomes if not outcome.has_geometry):
+        for row in outcome.score.structures:
+            row |= dict.fromkeys(VOLUMES, math.nan if row["structure"] != MEAN else None)
+            row |= dict.fromkeys(DISTANCES, math.nan) if unit == "mm" else {}
+    if not pictures or unit == "px":
+        return unit, []
+    return unit, [f"no millimetres are known of {_first(pictures)}: distances and volumes of {len(pictures)} undefined"]
+
+
 def _table(cases: Sequence[Mapping[str, Any]], rows: Iterable[list[dict[str, Any]]]) -> pd.DataFrame:
     table = pd.DataFrame([_who(case) | row for case, own in zip(cases, rows, strict=True) for row in own])
     counts = [column for column in ("slice", "truth_voxels", "pred_voxels") if column in table]
-    sizes = [column for column in ("truth_ml", "pred_ml") if column in table]
+    sizes = [column for column in VOLUMES if column in table]
     return table.astype({**dict.fromkeys(counts, "Int64"), **dict.fromkeys(sizes, float)})
 
 
 def _who(case: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(case.get(key) or "") for key in WHO}
+
+
+def _files(case: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _absolute(case.get(key)) for key in FILES} | {key: case[key] for key in GRID if key in case}
 
 
 def _absolute(path: Any) -> Any:
