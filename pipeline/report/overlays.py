@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
-from pipeline.metrics.labels import MEAN
+from pipeline.metrics.labels import MEAN, Labels, numbers_of
+from pipeline.metrics.masks import read_pred, read_truth
 from pipeline.metrics.scores import Scores
 from pipeline.report.figures import Picture
 from pipeline.report.style import PRED, TRUTH, draw_png
-from pipeline.volumes import affine, read_image, slice_axis, spacing
+from pipeline.volumes import read_image
+from pipeline.volumes.view import View
 
 _MARGIN_MM = 12.0
+_LEAST_MM = 80.0  # a small lesion is shown with what lies around it
 _DARK = {
     "figure.facecolor": "#101418",
     "axes.facecolor": "#101418",
@@ -37,12 +39,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Image, truth and pred of one case, all (X, Y, Z) in one order of axes, and the size of a voxel in mm."""
+    """Image, truth and pred of one case as they are shown, all (slices, rows, columns).
+
+    Args:
+        size: height of a row and width of a column, in mm (or pixels).
+        least: the least height and width of what is shown, in the same unit.
+    """
 
     image: np.ndarray
     truth: np.ndarray
     pred: np.ndarray
-    spacing: tuple[float, float, float]
+    size: tuple[float, float]
+    least: float = _LEAST_MM
 
 
 def choose_cases(scores: Scores) -> list[Choice]:
@@ -68,47 +76,67 @@ def overlay(scores: Scores, choice: Choice) -> Picture:
         ValueError: cases.json names no such files, or their shapes differ.
         DataError: a file cannot be read.
     """
-    volumes = _read(next((entry for entry in scores.files if entry["case"] == choice.case), {}))
+    entry = next((entry for entry in scores.files if entry["case"] == choice.case), {})
+    volumes = _read(entry, scores.labels)
     slices = choose_slices(volumes.truth, volumes.pred)
     columns = min(2, len(slices))
     rows = -(-len(slices) // columns)
+    cell = 2.5 if len(slices) > 1 else 4.2  # inches
     png = draw_png(
-        lambda axes: _draw_slices(axes.ravel(), volumes, slices),
-        size=(2.5 * columns, 2.68 * rows),
+        lambda axes: _draw_slices(axes.ravel(), volumes, slices, scores.labels),
+        size=(cell * columns, (cell + 0.18) * rows),
         rows=rows,
         columns=columns,
         dpi=140,
         style=_DARK,
     )
     numbers = ", ".join(str(k + 1) for k in slices)
+    where = f"Slices {numbers} of {choice.case}" if len(volumes.truth) > 1 else choice.case
     return Picture(
         name="case_" + choice.role.replace(" ", "_"),
         png=png,
-        alt=f"Slices {numbers} of {choice.case} with the outlines of truth and prediction.",
+        alt=f"{where} with the outlines of truth and prediction.",
         caption=choice.case,
     )
 
 
 def choose_slices(truth: np.ndarray, pred: np.ndarray) -> list[int]:
-    """Up to four indices along the last axis, in order: 1/6, 1/2 and 5/6 of the labelled range, and most errors."""
-    labelled = np.flatnonzero((truth != 0).any((0, 1)) | (pred != 0).any((0, 1)))
+    """Up to four indices along the first axis, in order: 1/6, 1/2 and 5/6 of the labelled range, and most errors."""
+    labelled = np.flatnonzero((truth != 0).any((1, 2)) | (pred != 0).any((1, 2)))
     if not len(labelled):
-        return [truth.shape[2] // 2]
+        return [len(truth) // 2]
     first, span = labelled[0], labelled[-1] - labelled[0]
     spread = {int(first + round(span * part)) for part in (1 / 6, 1 / 2, 5 / 6)}
-    return sorted(spread | {int((truth != pred).sum((0, 1)).argmax())})
+    return sorted(spread | {int((truth != pred).sum((1, 2)).argmax())})
 
 
-def _read(entry: dict[str, Any]) -> Volumes:
-    paths = {key: entry.get(key) for key in ("image", "label", "pred")}
-    absent = [key for key, path in paths.items() if not path or not Path(path).is_file()]
+def holders(labels: Labels) -> list[str]:
+    """Names of the structures that hold another one, such as lungs with infection; their outlines are dashed."""
+    numbers = {name: set(own) for name, own in numbers_of(labels).items()}
+    return [name for name, own in numbers.items() if any(own > other for other in numbers.values())]
+
+
+def _read(entry: dict[str, Any], labels: Labels) -> Volumes:
+    paths = {key: _first(entry.get(key)) for key in ("image", "label", "pred")}
+    absent = [key for key, path in paths.items() if not path or not Path(path).exists()]
     if absent:
         raise ValueError(f"no file for {', '.join(absent)}")
-    arrays = [_at_least_3d(read_image(path)) for path in paths.values()]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1 or arrays[0].ndim != 3:
+    truth, pred = read_truth(entry, labels), read_pred(paths["pred"], labels)
+    image = _at_least_3d(read_image(paths["image"]))
+    if entry.get("slice") is not None:
+        image = image[:, :, entry["slice"] :][:, :, :1]
+    shapes = {array.shape for array in (image, truth.array, pred.array)}
+    if len(shapes) > 1 or image.ndim != 3:
         raise ValueError(f"image, label and pred should share one 3D shape, found {sorted(shapes)}")
-    return _as_seen(arrays, matrix=affine(paths["label"]), distances=spacing(paths["label"]))
+    view = View(truth.affine, truth.spacing, image.shape)
+    shown = (view(array) for array in (image, truth.array, pred.array))
+    least = _LEAST_MM if truth.has_geometry else max(image.shape) / 2
+    return Volumes(*shown, size=(view.row_mm, view.column_mm), least=least)
+
+
+def _first(path: Any) -> Any:
+    """Of several channels the first is shown."""
+    return path[0] if isinstance(path, list) else path
 
 
 def _at_least_3d(array: np.ndarray) -> np.ndarray:
@@ -117,65 +145,60 @@ def _at_least_3d(array: np.ndarray) -> np.ndarray:
     return array[..., None] if array.ndim == 2 else array
 
 
-def _as_seen(arrays: list[np.ndarray], *, matrix: np.ndarray, distances: tuple[float, float, float]) -> Volumes:
-    """Turn all three alike: slices last and in stored order, x to the patient's left, y to the back or the feet."""
-    orientation = nib.io_orientation(matrix)
-    across = slice_axis(distances, arrays[0].shape)
-    in_plane = sorted((axis for axis in range(3) if axis != across), key=lambda axis: orientation[axis, 0])
-    flips = [axis for axis in in_plane if orientation[axis, 1] > 0]  # RAS axes point right, front, up
-    order = [*in_plane, across]
-    arrays = [np.flip(array, flips).transpose(order) for array in arrays]
-    return Volumes(*arrays, spacing=tuple(distances[axis] for axis in order))
-
-
-def _draw_slices(axes: np.ndarray, volumes: Volumes, slices: list[int]) -> None:
+def _draw_slices(axes: np.ndarray, volumes: Volumes, slices: list[int], labels: Labels) -> None:
     window = _window(volumes)
     grey = _grey_range(volumes, window)
-    depth = volumes.truth.shape[2]
+    depth = len(volumes.truth)
     for plot in axes[len(slices) :]:
         plot.set_visible(False)
     for plot, k in zip(axes, slices, strict=False):
-        _draw_slice(plot, volumes, k, window=window, grey=grey)
-        wrong = 100 * (volumes.truth[..., k] != volumes.pred[..., k]).mean()
-        plot.set_title(f"slice {k + 1} of {depth}, error {wrong:.2f} %", pad=3)
+        _draw_slice(plot, volumes, k, labels, window=window, grey=grey)
+        wrong = 100 * (volumes.truth[k] != volumes.pred[k]).mean()
+        place = f"slice {k + 1} of {depth}, " if depth > 1 else ""
+        plot.set_title(f"{place}error {wrong:.2f} %", pad=3)
 
 
-def _draw_slice(plot: Any, volumes: Volumes, k: int, *, window: np.ndarray, grey: tuple[float, float]) -> None:
-    (nx, ny), (dx, dy) = volumes.truth.shape[:2], volumes.spacing[:2]
+def _draw_slice(
+    plot: Any, volumes: Volumes, k: int, labels: Labels, *, window: np.ndarray, grey: tuple[float, float]
+) -> None:
+    (rows, columns), (height, width) = volumes.truth.shape[1:], volumes.size
     plot.imshow(
-        volumes.image[..., k].T,
+        volumes.image[k],
         cmap="gray",
         vmin=grey[0],
         vmax=grey[1],
-        extent=(0, nx * dx, ny * dy, 0),
+        extent=(0, columns * width, rows * height, 0),
         interpolation="bilinear",
     )
-    x, y = (np.arange(-1, nx + 1) + 0.5) * dx, (np.arange(-1, ny + 1) + 0.5) * dy
-    for labels, colour, width in ((volumes.truth, TRUTH, 2.0), (volumes.pred, PRED, 1.0)):
-        for label in set(np.unique(labels[..., k])) - {0}:
-            mask = np.pad(labels[..., k] == label, 1)  # an outline also along the edge of the image
-            plot.contour(x, y, mask.T.astype(float), levels=[0.5], colors=[colour], linewidths=width)
-    plot.set(xlim=window[0], ylim=window[1][::-1], xticks=[], yticks=[])
+    x, y = (np.arange(-1, columns + 1) + 0.5) * width, (np.arange(-1, rows + 1) + 0.5) * height
+    dashed = holders(labels)
+    for masks, colour, line in ((volumes.truth, TRUTH, 2.0), (volumes.pred, PRED, 1.0)):
+        for name, numbers in numbers_of(labels).items():
+            mask = np.pad(np.isin(masks[k], numbers), 1)  # an outline also along the edge of the image
+            if numbers != (0,) and mask.any():
+                style = {"linestyles": [(0, (2, 2))], "alpha": 0.8} if name in dashed else {}
+                plot.contour(x, y, mask.astype(float), levels=[0.5], colors=[colour], linewidths=line, **style)
+    (top, bottom), (left, right) = window
+    plot.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
     for spine in plot.spines.values():
         spine.set_visible(False)
 
 
 def _window(volumes: Volumes) -> np.ndarray:
-    """The square in mm, ((x0, x1), (y0, y1)), around all labels; the whole slice where there are none."""
-    labelled = ((volumes.truth != 0) | (volumes.pred != 0)).any(2)
+    """The square ((top, bottom), (left, right)) around all labels; the whole slice where there are none."""
+    labelled = ((volumes.truth != 0) | (volumes.pred != 0)).any(0)
     places = np.argwhere(labelled if labelled.any() else np.ones_like(labelled))
-    size = np.array(volumes.spacing[:2])
+    size = np.array(volumes.size)
     low, high = places.min(0) * size, (places.max(0) + 1) * size
     margin = _MARGIN_MM if labelled.any() else 0
-    half = (high - low).max() / 2 + margin
-    centre = (low + high) / 2
-    return np.stack([centre - half, centre + half], axis=1)
+    half = max((high - low).max() / 2 + margin, volumes.least / 2)
+    return np.stack([(low + high) / 2 - half, (low + high) / 2 + half], axis=1)
 
 
 def _grey_range(volumes: Volumes, window: np.ndarray) -> tuple[float, float]:
     """1st and 99.5th percentile of what the window shows, over all slices."""
-    low, high = np.clip(window / np.array(volumes.spacing[:2])[:, None], 0, None).round().astype(int).T
-    shown = volumes.image[low[0] : high[0], low[1] : high[1]]
+    low, high = np.clip(window / np.array(volumes.size)[:, None], 0, None).round().astype(int).T
+    shown = volumes.image[:, low[0] : high[0], low[1] : high[1]]
     shown = shown[np.isfinite(shown)]
     if not shown.size:
         return 0.0, 1.0

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import write_bytes
-from pipeline.volumes import affine, read_image, read_mask, slice_axis, spacing
+from pipeline.volumes import affine, read_image, read_mask, spacing
+from pipeline.volumes.view import View
 
 MARGIN_MM = 25.0
 MOST_SLICES = 18
@@ -48,30 +49,12 @@ def draw_preview(
     """
     voxels, values = (_at_least_3d(array) for array in (read_image(image), read_mask(mask)))
     distances = spacing(image)
-    view = _View(affine(image), distances, values.shape)
+    view = View(affine(image), distances, values.shape)
     curves = _volumes(values, labels, float(np.prod(distances)) / 1000)
     blocks = [
         _Block(heading, view(voxels[..., frame]), view(values[..., frame])) for heading, frame in _moments(curves)
     ]
     return write_bytes(output, _draw(blocks, curves, labels, view, title), overwrite=overwrite)
-
-
-class _View:
-    """How a stack is shown: rows downwards, patient's right at the left, front above back, head above feet."""
-
-    def __init__(self, matrix: np.ndarray, distances: Sequence[float], shape: Sequence[int] = ()) -> None:
-        import nibabel as nib
-
-        orientation = nib.io_orientation(matrix)
-        self.across = slice_axis(distances, shape)
-        in_plane = [axis for axis in range(3) if axis != self.across]
-        self.across_screen, self.down_screen = sorted(in_plane, key=lambda axis: orientation[axis, 0])
-        self.flips = [axis for axis in in_plane if orientation[axis, 1] > 0]  # RAS axes point right, front, up
-        self.column_mm, self.row_mm = distances[self.across_screen], distances[self.down_screen]
-
-    def __call__(self, volume: np.ndarray) -> np.ndarray:
-        """(slices, rows, columns) of a volume (X, Y, Z)."""
-        return np.flip(volume, self.flips).transpose(self.across, self.down_screen, self.across_screen)
 
 
 @dataclass
@@ -106,7 +89,7 @@ def _moments(curves: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
 
 
 def _draw(
-    blocks: Sequence[_Block], curves: Mapping[str, np.ndarray], labels: Mapping[str, int], view: _View, title: str
+    blocks: Sequence[_Block], curves: Mapping[str, np.ndarray], labels: Mapping[str, int], view: View, title: str
 ) -> bytes:
     from matplotlib.figure import Figure
 
@@ -160,7 +143,7 @@ def _slice(
     structures: np.ndarray,
     labels: Mapping[str, int],
     colour: Mapping[str, str],
-    view: _View,
+    view: View,
     window: tuple[float, float],
 ) -> None:
     axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], aspect=view.row_mm / view.column_mm)
@@ -206,7 +189,7 @@ def _bright(colour: str) -> tuple[float, float, float]:
     return tuple(0.65 * part + 0.35 for part in to_rgb(colour))  # type: ignore[return-value]
 
 
-def _crop(mask: np.ndarray, view: _View) -> tuple[slice, slice]:
+def _crop(mask: np.ndarray, view: View) -> tuple[slice, slice]:
     """Rows and columns that hold a structure, and a margin; everything where none does."""
     spans = []
     for axis, step in ((1, view.row_mm), (2, view.column_mm)):

@@ -46,13 +46,13 @@ def test_missing_and_undefined_cases_are_not_shown(tmp_path):
 
 
 def test_choice_of_slices():
-    truth, pred = np.zeros((2, 4, 4, 14), np.uint8)
-    truth[1:3, 1:3, 1:13] = 1  # slices 1 to 12: 1/6, 1/2 and 5/6 of 11 steps
+    truth, pred = np.zeros((2, 14, 4, 4), np.uint8)
+    truth[1:13, 1:3, 1:3] = 1  # slices 1 to 12: 1/6, 1/2 and 5/6 of 11 steps
     pred[...] = truth
-    pred[..., 11] = 0
+    pred[11] = 0
     assert choose_slices(truth, pred) == [3, 7, 10, 11]
     assert choose_slices(truth * 0, pred * 0) == [7]
-    assert choose_slices(truth[..., :1] + 1, pred[..., :1]) == [0]
+    assert choose_slices(truth[:1] + 1, pred[:1]) == [0]
 
 
 def near(pixels: np.ndarray, colour: str) -> np.ndarray:

@@ -4,57 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from image_files import acdc_like
 from matplotlib.image import imread
 
 from pipeline.errors import DataError
-from pipeline.segmentation.preview import _crop, _slices, _View, draw_preview
-from pipeline.volumes import affine, spacing, write_mask
+from pipeline.segmentation.preview import _crop, _slices, draw_preview
+from pipeline.volumes import write_mask
+from pipeline.volumes.view import View
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 
 
-def numbered(size: tuple[int, int, int]) -> np.ndarray:
-    """Voxels that tell their own place: 10000 x + 100 y + z."""
-    x, y, z = np.indices(size)
-    return (10000 * x + 100 * y + z).astype(np.int32)
-
-
-@pytest.mark.parametrize(("signs", "corner"), [
-    ((-1, -1), (0, 0)),  # as ACDC: x to the patient's left, y to the back
-    ((1, -1), (5, 0)),
-    ((-1, 1), (0, 4)),
-    ((1, 1), (5, 4)),
-])  # fmt: skip
-def test_patient_s_right_and_front_are_at_the_upper_left(
-    tmp_path: Path, signs: tuple[int, int], corner: tuple[int, int]
-) -> None:
-    nib.Nifti1Image(numbered((6, 5, 3)), np.diag([*signs, 8.0, 1.0])).to_filename(tmp_path / "a.nii.gz")
-    view = _View(affine(tmp_path / "a.nii.gz"), spacing(tmp_path / "a.nii.gz"))
-    shown = view(numbered((6, 5, 3)))
-    assert shown.shape == (3, 5, 6)
-    assert shown[1, 0, 0] == 10000 * corner[0] + 100 * corner[1] + 1
-    assert shown[1, 0, 1] // 10000 == corner[0] + (1 if corner[0] == 0 else -1)  # columns run along x
-
-
-def test_slices_stored_first_and_sagittal_stacks() -> None:
-    axes = np.zeros((4, 4))
-    axes[[2, 0, 1, 3], [0, 1, 2, 3]] = (9, 1.5, 2, 1)  # voxel axes run up, right and to the front
-    view = _View(axes, (9, 1.5, 2))
-    shown = view(numbered((3, 6, 5)))
-    assert shown.shape == (3, 5, 6)
-    assert (view.column_mm, view.row_mm) == (1.5, 2)
-    sagittal = np.zeros((4, 4))
-    sagittal[[0, 1, 2, 3], [2, 0, 1, 3]] = (8, 1.5, 2, 1)  # voxel axes run to the front, up and right
-    shown = _View(sagittal, (1.5, 2, 8))(numbered((6, 5, 3)))
-    assert shown[0, 0, 0] == 10000 * 5 + 100 * 4  # front and top
-
-
 def test_crop_keeps_a_margin_in_mm() -> None:
-    view = _View(np.diag([-2.5, -5.0, 10, 1]), (2.5, 5.0, 10.0))
+    view = View(np.diag([-2.5, -5.0, 10, 1]), (2.5, 5.0, 10.0))
     mask = np.zeros((3, 60, 80), np.uint8)  # slices, rows of 5 mm, columns of 2.5 mm
     mask[1, 20:30, 15:30] = 2
     rows, columns = _crop(mask, view)
