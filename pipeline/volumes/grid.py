@@ -11,10 +11,20 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
+from pipeline.volumes.dicom import is_series_folder
 from pipeline.volumes.itk import affine_of, as_volume, itk_header, read_itk, unreadable
+from pipeline.volumes.names import is_nifti, is_picture
+from pipeline.volumes.pictures import (
+    brightness,
+    folder_shape,
+    is_picture_folder,
+    picture_shape,
+    read_label_picture,
+    read_picture,
+    read_picture_folder,
+)
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-ITK_SUFFIXES = (".mha", ".mhd", ".nrrd.gz", ".nrrd", ".nhdr")
+PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # what ITK says of a picture, too
 
 CLEARED_FIELDS = (
     *("cal_min", "cal_max", "glmin", "glmax", "intent_p1", "intent_p2", "intent_p3", "intent_code", "intent_name"),
@@ -72,40 +82,48 @@ def write_mask(mask: np.ndarray, like: str | Path, output: str | Path, *, overwr
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """The label numbers of a mask file as uint8, in the axis order of nibabel; raises DataError when unreadable."""
+    """The label numbers of a mask as uint8, in the axis order of nibabel; raises DataError when unreadable.
+
+    A picture gives (X, Y, 1), a folder of pictures (X, Y, Z): see `pipeline.volumes.pictures`.
+    """
     if is_nifti(path):
         return _as_uint8(np.asanyarray(_load_nifti(path).dataobj))
+    if not has_geometry(path):
+        return _as_uint8(read_label_picture(path) if is_picture(path) else read_picture_folder(path, labels=True))
     import SimpleITK
 
     return _as_uint8(SimpleITK.GetArrayFromImage(read_itk(path)).T)
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The (scaled) voxel values of an image in the axis order of nibabel; raises DataError when unreadable."""
+    """The (scaled) voxel values of an image in the axis order of nibabel, the brightness of a coloured picture.
+
+    Raises:
+        DataError: the image cannot be read.
+    """
     if is_nifti(path):
         try:
             return np.asanyarray(_load_nifti(path).dataobj)
         except (OSError, EOFError, ValueError) as error:
             raise unreadable(path, error) from error
+    if not has_geometry(path):
+        return brightness(read_picture(path) if is_picture(path) else read_picture_folder(path))
     import SimpleITK
 
     return SimpleITK.GetArrayFromImage(as_volume(read_itk(path), path)).T
 
 
-def mask_name(case: str, image: str | Path) -> str:
-    """The file name of a case's mask: .nii.gz, or the image's own format if MetaImage (.mha) or NRRD (.nrrd)."""
-    suffix = suffix_of(image)
-    if suffix in (".mha", ".mhd"):
-        return f"{case}.mha"  # one file: a .mhd and its .raw could not be renamed together
-    if suffix in (".nrrd", ".nrrd.gz", ".nhdr"):
-        return f"{case}.nrrd"
-    return f"{case}.nii.gz"
+def has_geometry(path: str | Path) -> bool:
+    """Whether an image says where its voxels lie in mm: every format but pictures and folders of them."""
+    return not is_picture(path) and not (is_picture_folder(path) and not is_series_folder(path))
 
 
 def shape(path: str | Path) -> tuple[int, ...]:
     """The shape of a volume as its header has it, in the axis order of nibabel; reads no voxel of a file."""
     if is_nifti(path):
         return tuple(int(n) for n in _load_nifti(path).shape)
+    if not has_geometry(path):
+        return picture_shape(path) if is_picture(path) else folder_shape(path)
     return tuple(int(n) for n in itk_header(path).GetSize())
 
 
@@ -113,13 +131,15 @@ def spacing(path: str | Path) -> tuple[float, float, float]:
     """The distance between voxel centres along the three axes, in mm.
 
     A NIfTI file's pixdim, also where its affine says otherwise (ACDC's affine says 1 mm throughout). A 2D image
-    counts 1 mm along z.
+    counts 1 mm along z; what has no geometry (`has_geometry`) counts 1 mm everywhere, which stands for one pixel.
 
     Raises:
         DataError: the file cannot be read, or a distance is not finite and positive.
     """
     if is_nifti(path):
         found = [float(value) for value in _raw_header(path)["pixdim"][1:4]]
+    elif not has_geometry(path):
+        return 1.0, 1.0, 1.0
     else:
         found = [float(value) for value in itk_header(path).GetSpacing()]
     found = (found + [1.0] * 3)[:3] if len(shape(path)) > 2 else [*found[:2], 1.0]
@@ -153,25 +173,19 @@ def slice_axis(spacing: Sequence[float], shape: Sequence[int] = (), *, ratio: fl
 
 
 def affine(path: str | Path) -> np.ndarray:
-    """The 4 x 4 matrix from voxel to mm in RAS: the header's directions with the distances of `spacing`."""
+    """The 4 x 4 matrix from voxel to mm in RAS: the header's directions with the distances of `spacing`.
+
+    For what has no geometry as if it were shown: columns towards the patient's left, rows towards the back.
+    """
     if is_nifti(path):
         matrix = np.array(_load_nifti(path).affine, dtype=float)
+    elif not has_geometry(path):
+        matrix = PICTURE_AFFINE.copy()
     else:
         matrix = affine_of(as_volume(read_itk(path), path))
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     matrix[:3, :3] *= np.asarray(spacing(path)) / np.where(lengths > 0, lengths, 1)
     return matrix
-
-
-def suffix_of(path: str | Path) -> str:
-    """The known image suffix of a path in lower case (".nii.gz", ".mha"), "" for anything else, folders too."""
-    name = Path(path).name.lower()
-    return next((suffix for suffix in (*NIFTI_SUFFIXES, *ITK_SUFFIXES) if name.endswith(suffix)), "")
-
-
-def is_nifti(path: str | Path) -> bool:
-    """Whether the name is that of a NIfTI file."""
-    return suffix_of(path) in NIFTI_SUFFIXES
 
 
 def _as_uint8(mask: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""MONAI image readers for MetaImage, NRRD and DICOM series by SimpleITK, which MONAI itself lacks."""
+"""MONAI image readers: every format as a volume (X, Y, Z) with RAS affine, also those that MONAI itself lacks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import numpy as np
 from monai.data import ImageReader, NibabelReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
-from pipeline.volumes import ITK_SUFFIXES, is_nifti, suffix_of
+from pipeline.errors import DataError, Problem
+from pipeline.volumes import ITK_SUFFIXES, PICTURE_AFFINE, has_geometry, is_nifti, is_picture, suffix_of
 from pipeline.volumes.itk import affine_of, as_volume, read_itk
+from pipeline.volumes.pictures import (
+    brightness,
+    is_picture_folder,
+    read_label_picture,
+    read_picture,
+    read_picture_folder,
+)
 
 Names = str | Path | Sequence[str | Path]
 
@@ -58,23 +66,107 @@ class SimpleITKReader(ImageReader):
         return (np.stack(arrays) if several else arrays[0]), meta
 
 
-class VolumeReader(ImageReader):
-    """NIfTI by MONAI's NibabelReader, everything else by `SimpleITKReader`; `LoadImaged(reader=...)` takes only one."""
+class PictureReader(ImageReader):
+    """Read PNG, JPEG, BMP and TIFF pictures, or folders of them, as `pipeline.volumes.pictures` describes.
 
-    def __init__(self) -> None:
+    Args:
+        labels: read label numbers (palette indices; JPEG and colour refused) instead of intensities.
+        channels: 1 turns colour into brightness, 3 repeats a grey picture; by default a picture has the channels it
+            has.
+    """
+
+    def __init__(self, *, labels: bool = False, channels: int | None = None) -> None:
+        if channels not in (None, 1, 3):
+            raise ValueError(f"a picture has 1 or 3 channels, not {channels}")
+        self.labels = labels
+        self.channels = channels
+
+    def verify_suffix(self, filename: Names) -> bool:
+        """Whether every name is that of a picture, or of a folder of pictures."""
+        return all(is_picture(name) or is_picture_folder(name) for name in ensure_tuple(filename))
+
+    def read(self, data: Names, **_: Any) -> list[np.ndarray]:
+        """One array for each name, (X, Y, Z) or (3, X, Y, Z); raises DataError for what cannot be read."""
+        return [self._pixels(name) for name in ensure_tuple(data)]
+
+    def get_data(self, img: list[np.ndarray]) -> tuple[np.ndarray, dict[str, Any]]:
+        """The array (X, Y, Z), or (channels, X, Y, Z) for colour and for several pictures, and its metadata.
+
+        Raises:
+            ValueError: several pictures that differ in size.
+        """
+        if len({pixels.shape[-3:] for pixels in img}) > 1:
+            raise ValueError("channels must lie on one grid (shape and affine)")
+        channels = [channel for pixels in img for channel in (pixels if pixels.ndim == 4 else pixels[None])]
+        several = len(channels) > 1
+        meta = {
+            "spacing": np.ones(3),
+            "has_geometry": False,
+            MetaKeys.ORIGINAL_AFFINE: PICTURE_AFFINE.copy(),
+            MetaKeys.AFFINE: PICTURE_AFFINE.copy(),
+            MetaKeys.SPACE: SpaceKeys.RAS,
+            MetaKeys.SPATIAL_SHAPE: np.asarray(channels[0].shape),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: 0 if several else float("nan"),
+        }
+        return (np.stack(channels) if several else channels[0]), meta
+
+    def _pixels(self, name: str | Path) -> np.ndarray:
+        if not is_picture(name):
+            pixels = read_picture_folder(name, labels=self.labels)
+        elif self.labels:
+            pixels = read_label_picture(name)
+        else:
+            pixels = read_picture(name)
+        if self.channels == 1 and not self.labels:
+            return brightness(pixels)
+        if self.channels == 3 and not self.labels and pixels.ndim == 3:
+            return np.stack([pixels] * 3)
+        return pixels
+
+
+class VolumeReader(ImageReader):
+    """Every format alike, for `LoadImaged(reader=...)`, which takes only one reader.
+
+    NIfTI by MONAI's NibabelReader, MetaImage, NRRD and DICOM by `SimpleITKReader`, pictures by `PictureReader`. The
+    metadata hold "has_geometry": whether the file says where its voxels lie in mm.
+
+    Args:
+        labels: read masks: of a picture the label numbers.
+        channels: of a picture, see `PictureReader`.
+    """
+
+    def __init__(self, *, labels: bool = False, channels: int | None = None) -> None:
         self.nifti = NibabelReader()
         self.itk = SimpleITKReader()
+        self.pictures = PictureReader(labels=labels, channels=channels)
         self.used: ImageReader = self.nifti
 
     def verify_suffix(self, filename: Names) -> bool:
-        """Whether either reader knows all of the names."""
-        return self.nifti.verify_suffix(filename) or self.itk.verify_suffix(filename)
+        """Whether one of the readers knows all of the names."""
+        return any(reader.verify_suffix(filename) for reader in (self.nifti, self.itk, self.pictures))
 
     def read(self, data: Names, **kwargs: Any) -> Any:
-        """What the reader for these names makes of them."""
-        self.used = self.nifti if all(is_nifti(name) for name in ensure_tuple(data)) else self.itk
+        """What the reader for these names makes of them.
+
+        Raises:
+            DataError: unreadable, or channels in formats that do not go together.
+        """
+        names = ensure_tuple(data)
+        readers = [self._reader_of(name) for name in names]
+        if any(reader is not readers[0] for reader in readers):
+            odd = next(name for name, reader in zip(names, readers, strict=True) if reader is not readers[0])
+            found = f"{Path(odd).name} beside {Path(names[0]).name}"
+            remedy = "Convert them to one format"
+            raise DataError(Problem(str(odd), "all channels of a case in one kind of file", found, remedy))
+        self.used = readers[0]
         return self.used.read(data, **kwargs)
 
     def get_data(self, img: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Array and metadata of what `read` has just returned."""
-        return self.used.get_data(img)
+        array, meta = self.used.get_data(img)
+        return array, {"has_geometry": True, **meta}
+
+    def _reader_of(self, name: str | Path) -> ImageReader:
+        if is_nifti(name):
+            return self.nifti
+        return self.itk if has_geometry(name) else self.pictures

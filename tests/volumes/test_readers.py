@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK
 from image_files import acdc_like, dicom_series, itk_image, oblique_affine
+from monai.data import DataLoader, Dataset, decollate_batch
 from monai.transforms import LoadImage, LoadImaged
+from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.volumes.readers import SimpleITKReader, VolumeReader
@@ -84,7 +86,8 @@ def test_suffixes() -> None:
     assert reader.verify_suffix(["a.mha", "b.NRRD"])
     assert not reader.verify_suffix(["a.mha", "b.nii.gz"])
     assert VolumeReader().verify_suffix("b.nii.gz")
-    assert not VolumeReader().verify_suffix("b.png")
+    assert VolumeReader().verify_suffix("b.png")
+    assert not VolumeReader().verify_suffix("b.txt")
 
 
 def test_two_series_in_one_folder_are_named(tmp_path: Path) -> None:
@@ -119,3 +122,72 @@ def test_colour_and_4d_and_empty_folders_are_refused(tmp_path: Path) -> None:
     for name, found in (("colour.mha", "3 values per voxel"), ("4d.mha", "4 axes"), ("empty", "none")):
         with pytest.raises(DataError, match=found):
             SimpleITKReader().read(tmp_path / name)
+
+
+def test_pictures_load_as_slices_without_millimetres(tmp_path: Path) -> None:
+    rows = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(rows).save(tmp_path / "grey.png")
+    Image.fromarray(np.stack([rows, rows + 1, rows + 2], axis=-1)).save(tmp_path / "colour.png")
+    load = LoadImage(reader=VolumeReader, ensure_channel_first=True)
+    grey, colour = load(tmp_path / "grey.png"), load(tmp_path / "colour.png")
+    assert np.array_equal(grey.numpy()[0, ..., 0], rows.T)
+    assert np.array_equal(colour.numpy()[..., 0], np.stack([rows.T, rows.T + 1, rows.T + 2]))
+    assert np.array_equal(grey.affine, np.diag([-1, -1, 1, 1]))
+    for image in (grey, colour):
+        assert image.meta["has_geometry"] is False
+        assert list(image.meta["spatial_shape"]) == [4, 3, 1]
+    pair = load([tmp_path / "grey.png", tmp_path / "grey.png"])
+    assert np.array_equal(pair.numpy(), np.concatenate([grey.numpy()] * 2))
+    stacked = load([tmp_path / "grey.png", tmp_path / "colour.png"])
+    assert np.array_equal(stacked.numpy(), np.concatenate([grey.numpy(), colour.numpy()]))
+
+
+def test_channels_of_pictures_can_be_settled(tmp_path: Path) -> None:
+    rows = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(rows).save(tmp_path / "grey.png")
+    Image.fromarray(np.stack([rows, rows * 2, rows * 3], axis=-1)).save(tmp_path / "colour.png")
+    for channels in (1, 3):
+        load = LoadImage(reader=VolumeReader(channels=channels), ensure_channel_first=True)
+        shapes = {tuple(load(tmp_path / name).shape) for name in ("grey.png", "colour.png")}
+        assert shapes == {(channels, 4, 3, 1)}
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        VolumeReader(channels=2)
+
+
+def test_masks_of_pictures_are_palette_numbers(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
+    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    for name in ("s1.png", "s2.png"):
+        picture.save(tmp_path / name)
+    load = LoadImage(reader=VolumeReader(labels=True), ensure_channel_first=True)
+    assert np.array_equal(load(tmp_path / "s1.png").numpy()[0, ..., 0].T, [[0, 1, 2], [2, 1, 0]])
+    folder = load(tmp_path)
+    assert tuple(folder.shape) == (1, 3, 2, 2)
+    assert folder.meta["has_geometry"] is False
+
+
+def test_geometry_is_told_of_every_format(tmp_path: Path) -> None:
+    for kind in ("nii.gz", "mha", "dicom"):
+        path = write(kind, tmp_path, VOXELS, RIGHT_HANDED)
+        assert LoadImage(reader=VolumeReader)(path).meta["has_geometry"] is True
+
+
+def test_formats_do_not_mix_within_a_case(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "b.png")
+    path = write("nii.gz", tmp_path, VOXELS, RIGHT_HANDED)
+    with pytest.raises(DataError, match=r"one kind of file, found b\.png beside image\.nii\.gz"):
+        VolumeReader().read([path, tmp_path / "b.png"])
+    Image.fromarray(np.zeros((6, 5), np.uint8)).save(tmp_path / "c.png")
+    reader = VolumeReader()
+    with pytest.raises(ValueError, match="one grid"):
+        reader.get_data(reader.read([tmp_path / "b.png", tmp_path / "c.png"]))
+
+
+def test_metadata_survive_a_loader(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.arange(30, dtype=np.uint8).reshape(5, 6)).save(tmp_path / name)
+    data = [{"image": str(tmp_path / name)} for name in ("a.png", "b.png")]
+    load = LoadImaged("image", reader=VolumeReader(), ensure_channel_first=True)
+    (batch,) = DataLoader(Dataset(data, load), batch_size=2)
+    assert tuple(batch["image"].shape) == (2, 1, 6, 5, 1)
+    assert not bool(decollate_batch(batch)[0]["image"].meta["has_geometry"])
