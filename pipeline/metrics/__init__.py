@@ -15,6 +15,7 @@ _MODULES = {
     "agreement": "clinical",
     "pair_folders": "pairing",
     "parse_labels": "labels",
+    "parse_lesions": "lesions",
     "read_scores": "scores",
     "score_case": "cases",
     "score_cases": "scoring",

@@ -12,9 +12,9 @@ import pandas as pd
 
 from pipeline.errors import DataError, Problem
 
-TEXT_COLUMNS = ("case", "patient", "phase", "group", "structure", "empty")
-SCORE_FILES = ("scores.csv", "slices.csv", "scores.json", "cases.json", "clinical.csv")
-COUNT_COLUMNS = ("slice", "truth_voxels", "pred_voxels")
+TEXT_COLUMNS = ("case", "patient", "phase", "group", "structure", "empty", "source", "stratum")
+SCORE_FILES = ("scores.csv", "slices.csv", "scores.json", "cases.json", "clinical.csv", "lesions.csv")
+COUNT_COLUMNS = ("slice", "truth_voxels", "pred_voxels", "lesion", "voxels", "detected")
 
 
 def refuse_existing(folder: Path, names: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.metrics import clinical, files
+from pipeline.metrics.lesion_summary import Lesions
 from pipeline.metrics.summary import VOLUME, summarise
 
 VERSION = 1
@@ -31,6 +32,7 @@ class Scores:
         files: for each case its name, image, label and pred (absolute paths), patient, phase, group (cases.json).
         length_unit: "mm", or "px" where the cases are pictures without millimetres. The columns hd_mm and hd95_mm then
             hold pixels, and are called hd_px and hd95_px in the files; volumes in ml are undefined.
+        lesions: scores by lesion, where they were asked for (lesions.csv, and "lesions" in scores.json).
     """
 
     cases: pd.DataFrame
@@ -42,6 +44,7 @@ class Scores:
     missing: list[str] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     length_unit: str = "mm"
+    lesions: Lesions | None = None
 
     @cached_property
     def summary(self) -> dict[str, list[dict[str, Any]]]:
@@ -82,10 +85,11 @@ class Scores:
             },
             "missing": self.missing,
             "clinical": heart,
+            "lesions": self.lesions.to_json() if self.lesions else None,
         }
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
-        """Write scores.csv, slices.csv, scores.json, cases.json and, for hearts, clinical.csv.
+        """Write scores.csv, slices.csv, scores.json, cases.json; clinical.csv for hearts, lesions.csv for lesions.
 
         Returns:
             The folder.
@@ -102,9 +106,11 @@ class Scores:
         }
         if self.clinical is not None:
             contents["clinical.csv"] = files.to_csv(self.clinical)
+        if self.lesions is not None:
+            contents["lesions.csv"] = files.to_csv(self.lesions.components)
         files.write_files(out, contents, overwrite=overwrite)
-        if self.clinical is None:
-            (out / "clinical.csv").unlink(missing_ok=True)  # of the scores that were overwritten
+        for name in {"clinical.csv", "lesions.csv"} - set(contents):
+            (out / name).unlink(missing_ok=True)  # of the scores that were overwritten
         return out
 
     def _named(self, metric: str) -> str:
@@ -121,11 +127,15 @@ def read_scores(out: str | Path) -> Scores:
     out = Path(out)
     content = files.read_json(out / "scores.json")
     names = {written: name for name, written in IN_PIXELS.items()}
+    found, lesions = content.get("lesions"), None
+    if found:
+        lesions = Lesions.from_json(found, files.read_table(out / "lesions.csv"), content["missing"])
     return Scores(
         cases=files.read_table(out / "scores.csv").rename(columns=names),
         slices=files.read_table(out / "slices.csv"),
         files=files.read_json(out / "cases.json"),
         definitions={names.get(metric, metric): text for metric, text in content["definitions"].items()},
         length_unit=content.get("length_unit", "mm"),
+        lesions=lesions,
         **{key: content[key] for key in ("labels", "policy", "provenance", "missing")},
     )

@@ -5,29 +5,25 @@ from __future__ import annotations
 import logging
 import math
 import multiprocessing
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from pipeline import __version__
 from pipeline.errors import DataError, Problem
 from pipeline.metrics import empty
-from pipeline.metrics.cases import DISTANCES, VOLUMES, CaseScore, definitions, score_case
+from pipeline.metrics.cases import DISTANCES, VOLUMES, definitions
 from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
 from pipeline.metrics.files import SCORE_FILES, refuse_existing
-from pipeline.metrics.labels import MEAN, Labels, compact, structures_of
-from pipeline.metrics.masks import Mask, grid_fault, lost_pixdim, read_pred, read_truth
-from pipeline.metrics.overlap import ForeignLabels
+from pipeline.metrics.labels import MEAN, Labels, structures_of
+from pipeline.metrics.lesion_summary import Lesions
+from pipeline.metrics.lesions import COLUMNS, UNITS, check_lesions
+from pipeline.metrics.one_case import Options, Outcome, score_files
+from pipeline.metrics.origin import origin
 from pipeline.metrics.pairing import pair_folders
 from pipeline.metrics.scores import Scores
 from pipeline.metrics.surface import HausdorffDefinition
@@ -35,25 +31,8 @@ from pipeline.metrics.surface import HausdorffDefinition
 WHO = ("case", "patient", "phase", "group")
 FILES = ("image", "label", "pred")
 GRID = ("slice", "structures")  # how to read the label, where the datalist says so
-LOST_PIXDIM = "carries the truth's affine but not its pixdim: measured with the truth's spacing"
 
 logger = logging.getLogger("pipeline")
-
-
-@dataclass(frozen=True)
-class _Options:
-    labels: dict[str, int | list[int]]
-    policy: EmptyPolicy
-    definition: HausdorffDefinition
-    check_grid: bool
-
-
-@dataclass
-class _Outcome:
-    score: CaseScore | None = None
-    problems: list[Problem] = field(default_factory=list)
-    warning: str = ""
-    has_geometry: bool = True
 
 
 def score_cases(
@@ -63,6 +42,7 @@ def score_cases(
     missing: MissingPolicy | str = MissingPolicy.ZERO,
     policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
     definition: HausdorffDefinition | str = HausdorffDefinition.MAX_DIRECTED,
+    lesions: Mapping[str, str | None] | None = None,
     check_grid: bool = True,
     processes: int = 1,
     provenance: Mapping[str, Any] | None = None,
@@ -78,6 +58,8 @@ def score_cases(
         missing: what a case without a prediction counts for: an empty mask, or nothing ("skip").
         policy: Dice and IoU where a structure is in neither mask.
         definition: of HD95.
+        lesions: structures to be scored lesion by lesion, each with the organ that holds it (None: no shares), for
+            example {"infection": "lungs"}; see `pipeline.metrics.lesions`.
         check_grid: whether masks must lie within 0.1 mm of the truth's grid; shapes must agree in any case.
         processes: how many cases are scored at once.
         provenance: what else scores.json is to say of the origin (the datalist, the folders).
@@ -93,7 +75,10 @@ def score_cases(
             all problems of all cases at once.
     """
     missing = MissingPolicy(missing)
-    options = _Options(structures_of(labels), EmptyPolicy(policy), HausdorffDefinition(definition), check_grid)
+    labels = structures_of(labels)
+    options = Options(
+        labels, EmptyPolicy(policy), HausdorffDefinition(definition), check_grid, check_lesions(lesions, labels)
+    )
     _check_list(cases)
     absent = [case["case"] for case in cases if not case.get("pred")]
     chosen = [case for case in cases if case.get("pred") or missing is MissingPolicy.ZERO]
@@ -110,9 +95,10 @@ def score_cases(
         slices=_table(chosen, [outcome.score.slices for outcome in outcomes]),
         labels=options.labels,
         length_unit=unit,
+        lesions=_lesions(chosen, outcomes, options.lesions, absent) if options.lesions else None,
         definitions=definitions(options.definition, unit=unit),
         policy={**empty.describe(options.policy, missing), "hd95": options.definition.value},
-        provenance={**_origin(), **(provenance or {}), "warnings": warnings},
+        provenance={**origin(), **(provenance or {}), "warnings": warnings},
         missing=absent,
         files=[_who(case) | _files(case) for case in cases],
     )
@@ -140,8 +126,8 @@ def score_folders(
     cases, structures = pair_folders(
         pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels
     )
-    origin = {"pred": _absolute(pred_dir), "truth": _absolute(truth), "section": section, "fold": fold}
-    scores = score_cases(cases, structures, provenance=origin, **options)
+    inputs = {"pred": _absolute(pred_dir), "truth": _absolute(truth), "section": section, "fold": fold}
+    scores = score_cases(cases, structures, provenance=inputs, **options)
     scores.write(out, overwrite=overwrite)
     return scores
 
@@ -157,9 +143,9 @@ def _check_list(cases: Sequence[Mapping[str, Any]]) -> None:
         raise DataError([Problem(name, "one case of this name", f"{counts[name]}", remedy) for name in twice])
 
 
-def _score_all(cases: Sequence[Mapping[str, Any]], options: _Options, processes: int) -> Iterator[_Outcome]:
+def _score_all(cases: Sequence[Mapping[str, Any]], options: Options, processes: int) -> Iterator[Outcome]:
     """Outcomes in the order of the cases."""
-    score = partial(_score_files, options=options)
+    score = partial(score_files, options=options)
     if processes <= 1 or len(cases) < 2:
         yield from map(score, cases)
         return
@@ -169,59 +155,18 @@ def _score_all(cases: Sequence[Mapping[str, Any]], options: _Options, processes:
         yield from pool.map(score, cases, chunksize=4)
 
 
-def _score_files(case: Mapping[str, Any], *, options: _Options) -> _Outcome:
-    try:
-        truth, pred, problems = _read_pair(case, options)
-    except DataError as error:
-        return _Outcome(problems=error.problems)
-    if problems:
-        return _Outcome(problems=problems)
-    warning = f"{pred.file} {LOST_PIXDIM}" if options.check_grid and lost_pixdim(pred, truth) else ""
-    score = score_case(
-        pred.array,
-        truth.array,
-        truth.spacing,
-        options.labels,
-        policy=options.policy,
-        definition=options.definition,
-    )
-    return _Outcome(score, warning=warning, has_geometry=truth.has_geometry)
+def _lesions(
+    cases: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome], organs: dict[str, str | None], absent: list[str]
+) -> Lesions:
+    parts = [
+        pd.DataFrame([_who(case) | row for case, own in zip(cases, rows, strict=True) for row in own])
+        for rows in ([o.lesions.components for o in outcomes], [o.lesions.cases for o in outcomes])
+    ]
+    columns = [*WHO, *(column for column in COLUMNS if column in parts[0] or column not in UNITS)]
+    return Lesions(organs, parts[0].reindex(columns=columns), parts[1], absent)
 
 
-def _read_pair(case: Mapping[str, Any], options: _Options) -> tuple[Mask, Mask, list[Problem]]:
-    """Truth, prediction (all background where there is none), and what is wrong with either."""
-    masks, problems = [], []
-    reads = [lambda: read_truth(case, options.labels)]
-    if case.get("pred"):
-        reads.append(lambda: read_pred(case["pred"], options.labels))
-    for read in reads:
-        try:
-            masks.append(read())
-            problems += _foreign_labels(masks[-1], options.labels)
-        except DataError as error:
-            problems += error.problems
-    if len(masks) < len(reads):
-        raise DataError(problems)
-    truth = masks[0]
-    if not case.get("pred"):
-        nothing = np.zeros(truth.array.shape, np.uint8)
-        return truth, replace(truth, file="", array=nothing), problems
-    fault = grid_fault(masks[1], truth)
-    if fault and (options.check_grid or truth.array.shape != masks[1].array.shape):
-        problems.append(fault)
-    return truth, masks[1], problems
-
-
-def _foreign_labels(mask: Mask, labels: Labels) -> list[Problem]:
-    try:
-        compact(mask.array, labels)
-    except ForeignLabels as error:
-        remedy = "Name every label of the masks, for example 1=RV,2=MYO,3=LV"
-        return [Problem(mask.file, f"labels {error.expected}", error.found, remedy)]
-    return []
-
-
-def _lengths(cases: Sequence[Mapping[str, Any]], outcomes: Sequence[_Outcome]) -> tuple[str, list[str]]:
+def _lengths(cases: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     """The unit of all distances; undefined from here on in cases that lack it, and a warning that names those."""
     pictures = [case["case"] for case, outcome in zip(cases, outcomes, strict=True) if not outcome.has_geometry]
     unit = "px" if pictures and len(pictures) == len(cases) else "mm"
@@ -256,17 +201,6 @@ def _absolute(path: Any) -> Any:
     return str(Path(path).absolute()) if path else None
 
 
-def _origin() -> dict[str, str]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"program": f"volseg {__version__}", "created": now, "command": shlex.join([*_program(), *sys.argv[1:]])}
-
-
-def _program() -> list[str]:
-    """What was typed to start this process, without the place that it is installed in."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return ["python", "-m", spec.parent] if spec is not None and spec.parent else [Path(sys.argv[0]).name]
-
-
 def _say(absent: list[str], warnings: list[str], missing: MissingPolicy) -> None:
     if absent:
         counted = "scored as empty masks" if missing is MissingPolicy.ZERO else "left out"
@@ -279,7 +213,7 @@ def _first(names: list[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
 
 
-def _bar(outcomes: Iterable[_Outcome], *, total: int, shown: bool) -> Iterable[_Outcome]:
+def _bar(outcomes: Iterable[Outcome], *, total: int, shown: bool) -> Iterable[Outcome]:
     from tqdm import tqdm
 
     return tqdm(outcomes, total=total, desc="Scoring", unit="case", disable=not shown)

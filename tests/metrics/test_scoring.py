@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.metrics import read_scores, score_cases, score_folders, scoring
+from pipeline.metrics import read_scores, score_cases, score_folders
+from pipeline.metrics.origin import origin
 
 LABELS = {"RV": 1, "MYO": 2, "LV": 3}
 CASES = ["patient001_ED", "patient001_ES", "patient002_ED", "patient002_ES"]
@@ -238,4 +239,4 @@ def test_the_command_is_told_without_the_place_of_the_program(module, told, monk
     spec = ModuleSpec(f"{module}.__main__", None) if module else None
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     monkeypatch.setattr(sys, "argv", ["/env/bin/volseg", "run", "a b"])
-    assert scoring._origin()["command"] == told
+    assert origin()["command"] == told
