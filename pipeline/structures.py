@@ -74,5 +74,16 @@ def relabel(
     return mapped
 
 
+def remove_small_components(mask: np.ndarray, labels: Labels, fewest: int) -> np.ndarray:
+    """The label map without pieces of fewer than `fewest` voxels; each structure is looked at on its own."""
+    import cc3d
+
+    cleaned = np.zeros_like(mask)
+    for structure, number in zip(structure_masks(mask, labels), own_numbers(labels).values(), strict=True):
+        kept = cc3d.dust(np.asfortranarray(structure), threshold=fewest, connectivity=26)
+        cleaned[kept.astype(bool)] = number
+    return cleaned
+
+
 def _listed(value: Any) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)

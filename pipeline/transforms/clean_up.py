@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from pipeline.structures import Labels, own_numbers, structure_masks
+from pipeline.structures import Labels, remove_small_components
 
 
 class RemoveSmallComponentsd(MapTransform):
@@ -41,14 +41,3 @@ class RemoveSmallComponentsd(MapTransform):
                 cleaned = remove_small_components(pred[0].cpu().numpy(), self.labels, fewest)
                 d[key] = MetaTensor(torch.from_numpy(cleaned)[None].to(pred.device), meta=pred.meta)
         return d
-
-
-def remove_small_components(mask: np.ndarray, labels: Labels, fewest: int) -> np.ndarray:
-    """The label map without pieces of fewer than `fewest` voxels; each structure is looked at on its own."""
-    import cc3d
-
-    cleaned = np.zeros_like(mask)
-    for structure, number in zip(structure_masks(mask, labels), own_numbers(labels).values(), strict=True):
-        kept = cc3d.dust(np.asfortranarray(structure), threshold=fewest, connectivity=26)
-        cleaned[kept.astype(bool)] = number
-    return cleaned
