@@ -126,8 +126,9 @@ class TruthFieldHandler:
         key: TruthDistanced's output.
     """
 
-    def __init__(self, loss: torch.nn.Module, *, key: str = FIELD) -> None:
-        self.takers = [module for module in loss.modules() if hasattr(module, "truth_field")]
+    def __init__(self, loss: Any, *, key: str = FIELD) -> None:
+        modules = loss.modules() if isinstance(loss, torch.nn.Module) else []
+        self.takers = [module for module in modules if hasattr(module, "truth_field")]
         self.key = key
 
     def attach(self, engine: Engine) -> None:
@@ -160,7 +161,9 @@ def check_field(field: torch.Tensor, truth: torch.Tensor, spacing: Sequence[floa
         ValueError: it is not.
     """
     steps = axis_spacing(spacing, truth.ndim - 2)
-    step, axis = min((step, axis) for axis, step in enumerate(steps, start=2) if truth.shape[axis] > 1)
+    step, axis = min(
+        ((step, axis) for axis, step in enumerate(steps, start=2) if truth.shape[axis] > 1), default=(0, 2)
+    )
     changes = (truth > 0.5).diff(dim=axis)
     size = truth.shape[axis]
     sides = field.narrow(axis, 0, size - 1)[changes], field.narrow(axis, 1, size - 1)[changes]
