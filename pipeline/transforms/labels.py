@@ -19,6 +19,7 @@ class MapLabelsd(MapTransform):
     """Give a label map the numbers of `labels`, by the item's "structures" where it has them, and its image's grid
     where its file has none (a PNG).
 
+    Where the item says "reversed" (CHAOS's PNG masks against their DICOM series), the slices are turned round first.
     "structures" is taken out of the item, since dictionaries of different cases cannot be put into one batch.
 
     Args:
@@ -37,7 +38,7 @@ class MapLabelsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        structures = d.pop("structures", None)
+        structures, backwards = d.pop("structures", None), d.pop("reversed", False)
         for key in self.key_iterator(d):
             label, image = d[key], d[self.ref_key]
             file = str(label.meta.get("filename_or_obj", key))
@@ -47,6 +48,7 @@ class MapLabelsd(MapTransform):
                 affine = torch.as_tensor(np.asarray(image.meta["original_affine"]), dtype=torch.float64)
                 meta |= {"affine": affine, "original_affine": affine}
             numbers = relabel(label.numpy(), structures, self.labels, source=file)
+            numbers = numbers[..., ::-1] if backwards else numbers
             d[key] = MetaTensor(torch.from_numpy(np.ascontiguousarray(numbers)), meta=meta)
         return d
 

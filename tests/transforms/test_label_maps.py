@@ -45,3 +45,11 @@ def test_a_mask_of_another_shape_is_named():
         DataError, match=r"mask.nii.gz: expected a mask of its image's shape 4 x 1 x 1, found 2 x 2 x 1"
     ):
         MapLabelsd("label", BOTH)(item)
+
+
+def test_masks_against_the_order_of_their_slices_are_turned_round():
+    stack = np.array([0, 1, 2, 3]).reshape(1, 1, 1, 4)
+    item = {"image": volume(stack), "label": volume(stack), "reversed": True}
+    item = MapLabelsd("label", {"a": 1, "b": 2, "c": 3})(item)
+    assert item["label"].flatten().tolist() == [3, 2, 1, 0]
+    assert "reversed" not in item

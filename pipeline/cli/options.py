@@ -1,0 +1,18 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write; else only a summary.")]
+Folds = Annotated[int, typer.Option(min=2, help="Number of folds.")]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
+Labels = Annotated[
+    str | None, typer.Option(help="Structures and their numbers in the masks, e.g. liver=1,tumour=2 or lungs=1+2.")
+]
+Patient = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
+Separator = Annotated[str | None, typer.Option(help="Or: the patient is the name up to this, e.g. _ (underscore).")]

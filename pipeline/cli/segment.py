@@ -1,0 +1,62 @@
+"""`volseg segment IMAGES OUT`: masks of new images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import Overwrite
+
+
+def segment(
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Images or folders (NIfTI, .mha, .nrrd, DICOM), then the output folder.")
+    ],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = Path("bundles/acdc"),
+    weights: Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU where there is one.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="PNG of each case with the structures outlined.")] = False,
+    statistics: Annotated[bool, typer.Option("--statistics", help="JSON with millilitres of each structure.")] = False,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="A key of inference.json, e.g. --set mirror_axes=[0,1].")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Segment images: masks on exactly their grids, a manifest, and what failed with its reason.
+
+    A 4D cine is segmented frame by frame. Masks that exist are kept, so that a second run does what is missing.
+
+    Examples: volseg segment heart.nii.gz out/ --preview --statistics;
+    volseg segment scans/ out/ --weights runs/acdc/models/model.pt
+    """
+    from pipeline import segmentation
+
+    if len(inputs) < 2:
+        raise typer.BadParameter("name at least one input and the output folder")
+    summary = segmentation.segment(
+        inputs[:-1],
+        inputs[-1],
+        bundle=bundle,
+        weights=weights,
+        device=device,
+        preview=preview,
+        statistics=statistics,
+        overrides=dict(map(_setting, option or [])),
+        overwrite=overwrite,
+    )
+    raise typer.Exit(summary.exit_code)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """`key=value`, the value as JSON where it is JSON."""
+    import json
+
+    key, found, value = text.partition("=")
+    if not found:
+        raise typer.BadParameter(f"--set {text}: write key=value")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
