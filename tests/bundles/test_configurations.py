@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 TRAINED = sorted(path.parent for path in BUNDLES.glob("*/train.json"))
@@ -16,16 +17,24 @@ def load(folder, name):
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
 def test_training_and_inference_spell_out_the_same_network_and_preprocessing(folder):
     train, inference = load(folder, "train.json"), load(folder, "inference.json")
-    for key in ("network_def", "network", "preprocessing", "spacing", "patch_size", "labels", "device"):
-        assert train[key] == inference[key], key
+    for key in ("network_def", "network", "preprocessing", "spacing", "patch_size", "labels", "in_channels", "device"):
+        assert train.get(key) == inference.get(key), key
 
 
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
 def test_evaluation_infers_as_inference_does(folder):
     train, evaluate, inference = (load(folder, f"{name}.json") for name in ("train", "evaluate", "inference"))
     merged = train | evaluate
-    for key in ("inferer", "overlap", "sw_batch_size", "mirror_axes", "largest_component", "precision"):
-        assert merged[key] == inference[key], key
+    for key in (
+        "inferer",
+        "overlap",
+        "sw_batch_size",
+        "mirror_axes",
+        "precision",
+        "largest_component",
+        "min_component",
+    ):
+        assert merged.get(key) == inference.get(key), key
     steps = inference["postprocessing"]["transforms"]
     assert steps[:-1] == train["postprocessing"]["transforms"]
     assert steps[-1]["_target_"].endswith("SaveMaskd")
@@ -33,10 +42,25 @@ def test_evaluation_infers_as_inference_does(folder):
 
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
 def test_metadata_speaks_of_the_same_classes(folder):
-    labels = load(folder, "train.json")["labels"]
+    parser = ConfigParser(load(folder, "train.json"))
+    labels, channels = (parser.get_parsed_content(key) for key in ("labels", "out_channels"))
     output = load(folder, "metadata.json")["network_data_format"]["outputs"]["pred"]
-    assert output["channel_def"] == {"0": "background"} | {str(number): name for name, number in labels.items()}
-    assert output["num_channels"] == load(folder, "train.json")["network_def"]["out_channels"]
+    names = [*(["background"] if channels > len(labels) else []), *labels]
+    assert output["channel_def"] == {str(channel): name for channel, name in enumerate(names)}
+    assert output["num_channels"] == channels
+
+
+def test_all_bundles_have_the_same_files_and_keys():
+    """A user who knows one bundle knows the others; what only one needs is listed here."""
+    own = {
+        "acdc": {"spacing", "largest_component"},
+        "covid19": {"spacing", "crop_to_body", "hu_window", "lesions", "min_component", "target", "targets"},
+        "covid19_slices": {"hu_window", "lesions", "min_component", "target", "targets"},
+    }
+    assert {folder.name for folder in TRAINED} == set(own)
+    for name in ("train", "evaluate", "inference", "multi_gpu_train", "metadata"):
+        keys = [set(load(folder, f"{name}.json")) - own[folder.name] for folder in TRAINED]
+        assert all(found == keys[0] for found in keys[1:]), name
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLES.glob("*/*.json")), ids=lambda path: f"{path.parent.name}/{path.name}")
