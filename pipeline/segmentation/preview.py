@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,50 +12,68 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import write_bytes
-from pipeline.volumes import affine, read_image, read_mask, spacing
+from pipeline.structures import Labels, numbers_of
+from pipeline.volumes import affine, first_name, has_geometry, read_image, read_mask, spacing
 from pipeline.volumes.view import View
 
 MARGIN_MM = 25.0
 MOST_SLICES = 18
 COLUMNS = 6
-CELL = 1.9  # inches, width of one slice
+CELL, ALONE = 1.9, 6.0  # inches, width of one slice of several, and of the only one
 HEAD, LINE, CURVE = 0.62, 0.3, 2.1  # inches, heights of the title, of a heading and of the volume curve
 DARK, PALE = "#101418", "#e8ecf0"
 
 
 def draw_preview(
-    image: str | Path,
+    image: str | Path | Sequence[str | Path],
     mask: str | Path,
-    labels: Mapping[str, int],
+    labels: Labels,
     output: str | Path,
     *,
     title: str = "",
+    index: int | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Draw a mask over its image as a PNG.
 
     Up to 18 slices, evenly chosen among those that hold a structure (of all if none does), cropped to the structures
     and 25 mm around them, in true proportions, the patient's right at the left. Of a 4D mask, the frames with the
-    largest and the smallest LV (of all structures together, if none is called LV) and the volumes over time.
+    largest and the smallest LV (of all structures together, if none is called LV) and the volumes over time. A picture
+    is shown whole, with sizes in percent of it.
 
     Args:
-        image, mask: files on one grid, 3D or 4D.
-        labels: structure -> number.
+        image, mask: files on one grid, 3D or 4D; of an image in several files (channels) the first is shown.
+        labels: structure -> number, or numbers where structures overlap.
         output: the PNG to write.
         title: usually the case.
+        index: the mask is that of this slice of the image alone (third axis, counted from 0).
         overwrite: replace a file that exists.
 
     Raises:
         DataError: a file that cannot be read, or the output exists.
     """
+    image = first_name(image)
     voxels, values = (_at_least_3d(array) for array in (read_image(image), read_mask(mask)))
-    distances = spacing(image)
+    voxels = voxels if index is None else voxels[:, :, index : index + 1]
+    distances, measured = spacing(image), has_geometry(image)
     view = View(affine(image), distances, values.shape)
-    curves = _volumes(values, labels, float(np.prod(distances)) / 1000)
-    blocks = [
-        _Block(heading, view(voxels[..., frame]), view(values[..., frame])) for heading, frame in _moments(curves)
-    ]
-    return write_bytes(output, _draw(blocks, curves, labels, view, title), overwrite=overwrite)
+    sizes = _Sizes(
+        _counts(values, labels) * (float(np.prod(distances)) / 1000 if measured else 100 / values[..., 0].size),
+        list(numbers_of(labels)),
+        "ml" if measured else "%",
+    )
+    blocks = [_Block(heading, view(voxels[..., frame]), view(values[..., frame])) for heading, frame in _moments(sizes)]
+    margin = MARGIN_MM if measured else math.inf
+    return write_bytes(output, _draw(blocks, sizes, labels, view, title, margin), overwrite=overwrite)
+
+
+@dataclass
+class _Sizes:
+    """(structures, frames) sizes in `unit`, and the names of the structures."""
+
+    values: np.ndarray
+    names: list[str]
+    unit: str
 
 
 @dataclass
@@ -69,16 +88,14 @@ def _at_least_3d(array: np.ndarray) -> np.ndarray:
     return array.reshape(*array.shape, *(1,) * (4 - array.ndim))
 
 
-def _volumes(values: np.ndarray, labels: Mapping[str, int], voxel_ml: float) -> dict[str, np.ndarray]:
-    frames = range(values.shape[3])
-    return {
-        name: np.array([np.count_nonzero(values[..., t] == number) for t in frames]) * voxel_ml
-        for name, number in labels.items()
-    }
+def _counts(values: np.ndarray, labels: Labels) -> np.ndarray:
+    """(structures, frames) voxels of (X, Y, Z, T)."""
+    frames = [np.bincount(values[..., t].ravel(), minlength=256) for t in range(values.shape[3])]
+    return np.array([[counts[list(own)].sum() for counts in frames] for own in numbers_of(labels).values()], float)
 
 
-def _moments(curves: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
-    curve = curves["LV"] if "LV" in curves else np.sum(list(curves.values()), axis=0)
+def _moments(sizes: _Sizes) -> list[tuple[str, int]]:
+    curve = sizes.values[sizes.names.index("LV")] if "LV" in sizes.names else sizes.values.sum(0)
     if len(curve) == 1:
         return [("", 0)]
     largest, smallest = int(np.argmax(curve)), int(np.argmin(curve))
@@ -88,24 +105,23 @@ def _moments(curves: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
     ]
 
 
-def _draw(
-    blocks: Sequence[_Block], curves: Mapping[str, np.ndarray], labels: Mapping[str, int], view: View, title: str
-) -> bytes:
+def _draw(blocks: Sequence[_Block], sizes: _Sizes, labels: Labels, view: View, title: str, margin: float) -> bytes:
     from matplotlib.figure import Figure
 
     from pipeline.report.style import colours
 
-    colour = colours(labels)
-    rows, columns = _crop(np.concatenate([block.mask for block in blocks]), view)
+    colour = colours(sizes.names)
+    rows, columns = _crop(np.concatenate([block.mask for block in blocks]), view, margin)
     chosen = _slices(np.stack([block.mask for block in blocks]))
     lines = -(-len(chosen) // COLUMNS)
     wide = -(-len(chosen) // lines)
-    cell = CELL * (rows.stop - rows.start) * view.row_mm / ((columns.stop - columns.start) * view.column_mm)
+    across = CELL if len(chosen) > 1 else ALONE
+    cell = across * (rows.stop - rows.start) * view.row_mm / ((columns.stop - columns.start) * view.column_mm)
     cine = len(blocks) > 1
-    width = max(CELL * wide, 6.0)
+    width = max(across * wide, 6.0)
     height = HEAD + len(blocks) * (lines * cell + LINE * cine) + CURVE * cine
     figure = Figure(figsize=(width, height), facecolor=DARK)
-    _head(figure, curves, colour, title, height)
+    _head(figure, sizes, colour, title, height)
     top = height - HEAD
     for block in blocks:
         if cine:
@@ -113,26 +129,26 @@ def _draw(
             top -= LINE
         low, high = np.percentile(block.image[chosen][:, rows, columns].astype(float), [1, 99.5])
         for place, index in enumerate(chosen):
-            left, bottom = (place % wide) * CELL, top - (place // wide + 1) * cell
-            axes = figure.add_axes((left / width, bottom / height, CELL / width, cell / height))
+            left, bottom = (place % wide) * across, top - (place // wide + 1) * cell
+            axes = figure.add_axes((left / width, bottom / height, across / width, cell / height))
             picture, structures = (array[index][rows, columns] for array in (block.image, block.mask))
             _slice(axes, picture.astype(float), structures, labels, colour, view, (low, max(high, low + 1e-6)))
-            text = f"{index + 1}/{len(block.mask)}"
+            text = f"{index + 1}/{len(block.mask)}" if len(block.mask) > 1 else ""
             axes.text(0.03, 0.97, text, transform=axes.transAxes, color=PALE, fontsize=7, va="top")
         top -= lines * cell
     if cine:
-        _curve(figure, curves, colour, height, width)
+        _curve(figure, sizes, colour, height, width)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110, facecolor=DARK)
     return buffer.getvalue()
 
 
-def _head(figure: Any, curves: Mapping[str, np.ndarray], colour: Mapping[str, str], title: str, height: float) -> None:
+def _head(figure: Any, sizes: _Sizes, colour: Mapping[str, str], title: str, height: float) -> None:
     figure.text(0.1 / figure.get_figwidth(), 1 - 0.22 / height, title, color=PALE, fontsize=11, weight="bold")
     left = 0.1 / figure.get_figwidth()
-    for name, curve in curves.items():
-        volume = f"{curve[0]:.1f} ml" if len(curve) == 1 else f"{curve.min():.1f} to {curve.max():.1f} ml"
-        text = f"\N{BLACK SQUARE} {name} {volume}"
+    for name, curve in zip(sizes.names, sizes.values, strict=True):
+        size = f"{curve[0]:.1f}" if len(curve) == 1 else f"{curve.min():.1f} to {curve.max():.1f}"
+        text = f"\N{BLACK SQUARE} {name} {size} {sizes.unit}"
         figure.text(left, 1 - 0.48 / height, text, color=_bright(colour[name]), fontsize=9.5, weight="bold")
         left += (0.35 + 0.085 * len(text)) / figure.get_figwidth()
 
@@ -141,15 +157,15 @@ def _slice(
     axes: Any,
     picture: np.ndarray,
     structures: np.ndarray,
-    labels: Mapping[str, int],
+    labels: Labels,
     colour: Mapping[str, str],
     view: View,
     window: tuple[float, float],
 ) -> None:
     axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], aspect=view.row_mm / view.column_mm)
     axes.set_axis_off()
-    for name, number in labels.items():
-        found = structures == number
+    for name, numbers in numbers_of(labels).items():
+        found = np.isin(structures, numbers)
         if not found.any():
             continue
         shade = _bright(colour[name])
@@ -164,18 +180,16 @@ def _padded(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
     return -1.5, shape[1] + 0.5, -1.5, shape[0] + 0.5
 
 
-def _curve(
-    figure: Any, curves: Mapping[str, np.ndarray], colour: Mapping[str, str], height: float, width: float
-) -> None:
+def _curve(figure: Any, sizes: _Sizes, colour: Mapping[str, str], height: float, width: float) -> None:
     bottom, left = 0.5, 0.7
     axes = figure.add_axes((left / width, bottom / height, 1 - (left + 0.2) / width, (CURVE - 0.75) / height))
     axes.set_facecolor(DARK)
-    for name, curve in curves.items():
+    for name, curve in zip(sizes.names, sizes.values, strict=True):
         axes.plot(
             np.arange(1, len(curve) + 1), curve, marker="o", markersize=3, color=_bright(colour[name]), label=name
         )
     axes.set_xlabel("frame", color=PALE, fontsize=8)
-    axes.set_ylabel("ml", color=PALE, fontsize=8)
+    axes.set_ylabel(sizes.unit, color=PALE, fontsize=8)
     axes.set_ylim(bottom=0)
     axes.tick_params(colors=PALE, labelsize=7)
     axes.grid(color="#2a323a", linewidth=0.6)
@@ -189,13 +203,13 @@ def _bright(colour: str) -> tuple[float, float, float]:
     return tuple(0.65 * part + 0.35 for part in to_rgb(colour))  # type: ignore[return-value]
 
 
-def _crop(mask: np.ndarray, view: View) -> tuple[slice, slice]:
-    """Rows and columns that hold a structure, and a margin; everything where none does."""
+def _crop(mask: np.ndarray, view: View, margin_mm: float = MARGIN_MM) -> tuple[slice, slice]:
+    """Rows and columns that hold a structure, and a margin; everything where none does or the margin has no end."""
     spans = []
     for axis, step in ((1, view.row_mm), (2, view.column_mm)):
         size = mask.shape[axis]
         held = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        margin = round(MARGIN_MM / step)
+        margin = round(min(margin_mm / step, size))
         first, last = (held[0] - margin, held[-1] + margin) if held.size else (0, size - 1)
         spans.append(slice(max(0, int(first)), min(size, int(last) + 1)))
     return spans[0], spans[1]
