@@ -36,3 +36,23 @@ def phantom_acdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("phantoms") / "acdc"
     write(root, patients=6, seed=0, size="small")
     return root
+
+
+@pytest.fixture(scope="session")
+def phantom_covid19(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with six small chest phantoms in COVID-19-CT-Seg's layout: HU and 8-bit ones. Read only."""
+    from pipeline.phantoms.covid19 import write
+
+    root = tmp_path_factory.mktemp("phantoms") / "covid19"
+    write(root, layout="covid-19-ct-seg", patients=6, seed=0, size="small")
+    return root
+
+
+@pytest.fixture(scope="session")
+def phantom_covid19_slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ten small phantom slices in COVID-SemiSeg's layout: JPG images, PNG masks. Read only."""
+    from pipeline.phantoms.covid19 import write
+
+    root = tmp_path_factory.mktemp("phantoms") / "covid19_slices"
+    write(root, layout="covid-semiseg", patients=10, seed=0, size="small")
+    return root

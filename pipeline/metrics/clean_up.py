@@ -7,18 +7,35 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.files import write_text
 from pipeline.metrics.labels import Labels
 from pipeline.metrics.masks import read_pred, read_truth
+from pipeline.metrics.pairing import pair_folders
 from pipeline.structures import numbers_of, remove_small_components, structure_masks
 
 SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # ml, or thousands of pixels
 NAME = "clean_up.json"
 logger = logging.getLogger("pipeline")
+
+
+def compare_folders(
+    pred_dir: str | Path,
+    truth: str | Path,
+    out: str | Path,
+    *,
+    labels: Labels,
+    dataset_dir: str | Path | None = None,
+    section: Literal["training", "testing"] = "training",
+    fold: int | None = None,
+    overwrite: bool = False,
+) -> float:
+    """Pair (`pair_folders`) and compare (`compare_clean_up`); raises as those two."""
+    cases, _ = pair_folders(pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels)
+    return compare_clean_up(cases, labels, out, overwrite=overwrite)
 
 
 def compare_clean_up(
