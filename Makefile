@@ -7,21 +7,30 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-# Without DATA the demo writes phantoms into data/acdc; with it, it trains briefly on the real set.
+# make demo BUNDLE=covid19: another bundle. Without DATA phantoms are written into data/; with it, the real set is trained
+# on briefly.
+BUNDLE ?= acdc
 DATA   ?=
-PHANTOMS := data/acdc
+PHANTOM_acdc           := acdc data/acdc --patients 8
+PHANTOM_covid19        := covid19 data/covid19 --patients 10
+PHANTOM_covid19_slices := covid19 data/covid19_slices --layout covid-semiseg --patients 40
+EPOCHS_acdc            := 100
+EPOCHS_covid19         := 40
+EPOCHS_covid19_slices  := 20
+PHANTOMS := data/$(BUNDLE)
 SOURCE := $(if $(DATA),$(DATA),$(PHANTOMS))
-EPOCHS ?= $(if $(DATA),6,100)
-RUN    ?= runs/demo
-CONFIG := bundles/acdc/train.json
+EPOCHS ?= $(if $(DATA),6,$(EPOCHS_$(BUNDLE)))
+RUN    ?= runs/demo/$(BUNDLE)
+CONFIG := bundles/$(BUNDLE)/train.json
 
 .PHONY: demo test lint help clean
 
 help:
 	@echo "make demo                     phantoms, a short training, masks and a report (under 10 minutes on 2 cores)"
 	@echo "make demo DATA=path/to/acdc   the same on the real ACDC set"
+	@echo "make demo BUNDLE=covid19      the same for lungs and infections in chest CT (or covid19_slices)"
 	@echo "make test                     lint and every test"
-	@echo "make clean                    remove $(VENV) and $(RUN)"
+	@echo "make clean                    remove $(VENV) and runs/demo"
 
 $(READY): setup.cfg constraints.txt
 	@test -n "$(PYTHON)" || { echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -32,15 +41,16 @@ $(READY): setup.cfg constraints.txt
 	@touch $(READY)
 
 demo: $(READY)
+	@test -f $(CONFIG) || { echo "no bundle of that name: $(BUNDLE) (acdc, covid19, covid19_slices)"; exit 2; }
 	@if [ -n "$(DATA)" ]; then echo "==> real data in $(DATA)"; \
 	 elif [ -f $(PHANTOMS)/datalist.json ]; then echo "==> phantoms are in $(PHANTOMS) already"; \
-	 else echo "==> writing phantoms to $(PHANTOMS)"; $(BIN)/volseg phantom acdc $(PHANTOMS) --patients 8; fi
+	 else echo "==> writing phantoms to $(PHANTOMS)"; $(BIN)/volseg phantom $(PHANTOM_$(BUNDLE)); fi
 	@if [ -f $(RUN)/models/model_final.pt ]; then echo "==> $(RUN) holds a trained model already (make clean removes it)"; \
 	 else echo "==> training for $(EPOCHS) epochs on fold 0 of $(SOURCE)"; \
 	 $(BIN)/python -m monai.bundle run training --config_file $(CONFIG) --dataset_dir $(SOURCE) \
 		--output_dir $(RUN) --epochs $(EPOCHS) --val_interval $(EPOCHS) --resume true; fi
 	@echo "==> masks, scores and report of the held-out patients"
-	@$(BIN)/python -m monai.bundle run evaluating --config_file "['$(CONFIG)','bundles/acdc/evaluate.json']" \
+	@$(BIN)/python -m monai.bundle run evaluating --config_file "['$(CONFIG)','bundles/$(BUNDLE)/evaluate.json']" \
 		--dataset_dir $(SOURCE) --output_dir $(RUN) --overwrite true
 	@echo "==> done. Report: $(RUN)/evaluation/report.html   masks: $(RUN)/evaluation/masks   model: $(RUN)/models/model.pt"
 
@@ -54,4 +64,4 @@ lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) $(RUN)
+	rm -rf $(VENV) runs/demo
