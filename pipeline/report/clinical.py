@@ -16,48 +16,59 @@ AGREEMENT_HEAD = ["Quantity", "n", "Bias", "SD", "Limits of agreement", "Mean ab
 
 def agreement_rows(clinical: pd.DataFrame | None) -> list[list[str]]:
     """`pipeline.metrics.clinical.agreement_table` in words, under AGREEMENT_HEAD; empty without clinical numbers."""
-    return [] if clinical is None else [_in_words(row) for row in agreement_table(clinical)]
+    return [] if clinical is None else [in_words(row) for row in agreement_table(clinical)]
 
 
-def agreement_plot(clinical: pd.DataFrame, agreement: dict[str, Any]) -> Picture:
+def agreement_plot(
+    clinical: pd.DataFrame,
+    agreement: dict[str, Any],
+    *,
+    prefix: str = "clinical",
+    name: str | None = None,
+    colour: str | None = None,
+) -> Picture:
     """Prediction against truth above, Bland-Altman plot with bias and limits of agreement below.
 
     Args:
-        clinical: one row for each patient, with the columns QUANTITY_truth_UNIT and QUANTITY_pred_UNIT.
+        clinical: one row for each patient or case, with the columns QUANTITY_truth_UNIT and QUANTITY_pred_UNIT.
         agreement: the row of `pipeline.metrics.clinical.agreement_table` for the quantity.
+        prefix: of the picture's name.
+        name: of the quantity in words; default: QUANTITY without its underscores.
+        colour: default that of the structure with which QUANTITY begins.
     """
     quantity, unit = agreement["quantity"], agreement["unit"]
     pairs = clinical[[f"{quantity}_{side}_{unit}" for side in ("truth", "pred")]].to_numpy(float)
     truth, pred = pairs[np.isfinite(pairs).all(1)].T
     structure = quantity.split("_")[0]
-    colour = colours([structure])[structure]
-    name = f"{_spoken(quantity)} ({_unit(unit)})"
+    colour = colour or colours([structure])[structure]
+    words = dict(zip(AGREEMENT_HEAD, in_words(agreement, name=name), strict=True))
+    name = words["Quantity"]
 
     def draw(axes: Any) -> None:
         axes[0, 0].set_title(name)
         if not len(truth):
             axes[1, 0].set_visible(False)
-            return say_nothing(axes[0, 0], "no patient with both values")
+            return say_nothing(axes[0, 0], "no pair with both values")
         _draw_correlation(axes[0, 0], truth, pred, colour)
         return _draw_bland_altman(axes[1, 0], truth, pred, colour, agreement)
 
-    words = dict(zip(AGREEMENT_HEAD, _in_words(agreement), strict=True))
     said = f"n {words['n']}, bias {words['Bias']}, limits of agreement {words['Limits of agreement']}"
     return Picture(
-        name=f"clinical_{quantity}",
+        name=f"{prefix}_{quantity}",
         png=draw_png(draw, size=(3.7, 6.0), rows=2),
         alt=f"{name}, prediction against truth, and Bland-Altman plot: {said}.",
         caption=f"{name}: {said}.",
     )
 
 
-def _in_words(row: dict[str, Any]) -> list[str]:
+def in_words(row: dict[str, Any], *, name: str | None = None) -> list[str]:
+    """One row of `pipeline.metrics.clinical.agreement_table` under AGREEMENT_HEAD; `name` of the quantity as there."""
     keys = ("bias", "sd", "loa_low", "loa_high", "mae")
     bias, sd, low, high, mae = ("–" if row[key] is None else _signed(row[key]) for key in keys)
     n = str(row["n"]) + (f" ({row['undefined']} undefined)" if row["undefined"] else "")
     limits = "–" if row["sd"] is None else f"{low} to {high}"
     r = "–" if row["r"] is None else f"{row['r']:.3f}"
-    return [f"{_spoken(row['quantity'])} ({_unit(row['unit'])})", n, bias, sd, limits, mae, r]
+    return [f"{name or _spoken(row['quantity'])} ({_unit(row['unit'])})", n, bias, sd, limits, mae, r]
 
 
 def _signed(value: float) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.metrics.scores import Scores
 from pipeline.report.style import INK, colours, draw_png, say_nothing
-from pipeline.report.tables import METRICS, levels_of, structures_of
+from pipeline.report.tables import METRICS, levels_of, metrics_of, structures_of
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,16 @@ def box_plot(scores: Scores, metric: str, *, by: str = "") -> Picture:
         for structure in structures_of(scores)
         for level in levels or [""]
     ]
+    title = metrics_of(scores)[metric].name
     width = min(9.0, max(4.6, 1.6 + 0.45 * len(boxes)))
-    png = draw_png(lambda axes: _draw_boxes(axes[0, 0], boxes, METRICS[metric].name, scores), size=(width, 3.5))
+    png = draw_png(lambda axes: _draw_boxes(axes[0, 0], boxes, title, scores), size=(width, 3.5))
     within = f" and {by}" if levels else ""
-    name = METRICS[metric].name.split(" (")[0]
+    name = title.split(" (")[0]
     return Picture(
         name=f"box_{metric}" + (f"_by_{by}" if levels else ""),
         png=png,
         alt=f"Box plot of {name} by structure{within}: " + _medians(boxes, metric),
-        caption=f"{METRICS[metric].name} by structure{within}; one point for each case.",
+        caption=f"{title} by structure{within}; one point for each case.",
         wide=width > 6,
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pipeline.metrics.scores import Scores
-from pipeline.report.tables import METRICS, Row, level_rows, levels_of, overall_rows
+from pipeline.report.clinical import AGREEMENT_HEAD
+from pipeline.report.lesions import lesion_tables
+from pipeline.report.tables import METRICS, Row, level_rows, levels_of, metrics_of, overall_rows, unit_of
 
 
 def markdown_table(scores: Scores) -> str:
@@ -19,7 +21,7 @@ def markdown_table(scores: Scores) -> str:
     by_phase = level_rows(scores, "phase")
     phases = list(dict.fromkeys(row.level for row in by_phase))
     dice = {(row.level, row.structure): row.cells.get("dice") for row in by_phase}
-    head = ["Structure", *(f"Dice {phase}" for phase in phases), *(m.name for m in METRICS.values())]
+    head = ["Structure", *(f"Dice {phase}" for phase in phases), *(m.name for m in metrics_of(scores).values())]
     lines = [
         [row.structure, *(dice.get((phase, row.structure)) for phase in phases), *_cells(row)]
         for row in overall_rows(scores)
@@ -33,9 +35,10 @@ def markdown_report(scores: Scores, *, title: str) -> str:
     for key in ("phase", "group"):
         rows = level_rows(scores, key)
         if rows:
-            head = [key.capitalize(), "Structure", "n", *(m.name for m in METRICS.values())]
+            head = [key.capitalize(), "Structure", "n", *(m.name for m in metrics_of(scores).values())]
             table = _table(head, [[row.level, row.structure, row.n, *_cells(row)] for row in rows])
             parts += [f"## By {key}", table]
+    parts += _lesions(scores)
     if scores.missing:
         parts += ["## Cases without a prediction", _list(scores.missing)]
     parts += ["## Definitions", _list(f"{k}: {v}" for k, v in scores.definitions.items())]
@@ -60,7 +63,18 @@ def provenance_in_words(scores: Scores) -> dict[str, str]:
 
 def _counts(scores: Scores) -> str:
     cases, patients = scores.cases["case"].nunique(), len(levels_of(scores, "patient"))
-    return f"{cases} cases of {patients} patients; mean ± SD over volumes. Research use only."
+    return f"{cases} cases of {patients} patients; mean ± SD over {unit_of(scores)}s. Research use only."
+
+
+def _lesions(scores: Scores) -> list[str]:
+    told = lesion_tables(scores.lesions)
+    if not told:
+        return []
+    detection = [[word + (f" ({small})" if small else "") for word, small in row] for row in told["detection"]]
+    parts = ["## Lesions", _table(told["detection_head"], detection)]
+    for structure, rows in told["strata"].items():
+        parts += [f"### By size: {_plain(structure)}", _table(told["strata_head"], rows)]
+    return [*parts, "### Load", _table(AGREEMENT_HEAD, told["agreement"]), _list(told["definitions"].values())]
 
 
 def _cells(row: Row) -> list[object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -40,6 +40,19 @@ METRICS = {
     "hd_mm": Metric("HD (mm)", 1),
     "hd95_mm": Metric("HD95 (mm)", 1),
 }
+
+
+def metrics_of(scores: Scores) -> dict[str, Metric]:
+    """METRICS, with pixels in place of mm where no millimetres are known."""
+    if scores.length_unit == "mm":
+        return METRICS
+    return {key: replace(m, name=m.name.replace("(mm)", f"({scores.length_unit})")) for key, m in METRICS.items()}
+
+
+def unit_of(scores: Scores) -> str:
+    """What is averaged over: "volume", or "slice" where every case is a single one."""
+    counts = scores.slices.groupby("case")["slice"].nunique() if len(scores.slices) else pd.Series(dtype=int)
+    return "slice" if len(counts) and (counts == 1).all() else "volume"
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ def levels_of(scores: Scores, key: str) -> list[str]:
 
 
 def overall_rows(scores: Scores) -> list[Row]:
-    """One row for each structure and one for their mean."""
+    """One row for each structure, and one for their mean where there are several."""
     return _rows(scores, scores.summary["overall"], level="", key=None)
 
 
@@ -113,8 +126,13 @@ def _rows(scores: Scores, rows: list[dict[str, Any]], *, level: str, key: str | 
         cells.setdefault(row["structure"], {})[row["metric"]] = _cell(row)
         counts = {"missed": row["missed"], "false": row["false_found"]}
         notes[row["structure"]] = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    order = [name for name in (*structures_of(scores), MEAN) if name in cells]
+    order = [name for name in _with_mean(scores) if name in cells]
     return [Row(level, structure, cells[structure], notes[structure]) for structure in order]
+
+
+def _with_mean(scores: Scores) -> list[str]:
+    structures = structures_of(scores)
+    return [*structures, MEAN] if len(structures) != 1 else structures
 
 
 def _cell(row: dict[str, Any]) -> Cell:
@@ -142,7 +160,9 @@ class CaseRow:
 
 def case_head(scores: Scores) -> list[str]:
     """Headings of the numbers in the list of all cases."""
-    return ["Dice", *(f"Dice {name}" for name in structures_of(scores)), *(METRICS[m].name for m in _WHOLE[1:])]
+    metrics, structures = metrics_of(scores), structures_of(scores)
+    by_structure = [f"Dice {name}" for name in structures] if len(structures) > 1 else []
+    return ["Dice", *by_structure, *(metrics[m].name for m in _WHOLE[1:])]
 
 
 def case_rows(scores: Scores) -> list[CaseRow]:
@@ -156,7 +176,8 @@ _ABSENT = {"truth": "{} only predicted", "pred": "{} missed", "both": "{} absent
 
 def _case_row(scores: Scores, case: str, rows: pd.DataFrame) -> CaseRow:
     table = rows.drop_duplicates("structure").set_index("structure")
-    wanted = [("dice", MEAN), *(("dice", name) for name in structures_of(scores))]
+    structures = structures_of(scores)
+    wanted = [("dice", MEAN), *(("dice", name) for name in structures if len(structures) > 1)]
     wanted += [(metric, MEAN) for metric in _WHOLE[1:]]
     values = [_value(table, metric, structure) for metric, structure in wanted]
     empty = rows.get("empty", [])

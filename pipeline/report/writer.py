@@ -14,6 +14,7 @@ from pipeline.metrics.scores import Scores, read_scores
 from pipeline.report.clinical import agreement_plot
 from pipeline.report.curves import Epochs, draw_dice, draw_loss, read_log
 from pipeline.report.figures import Picture, box_plot
+from pipeline.report.lesions import lesion_plots
 from pipeline.report.markdown import markdown_report
 from pipeline.report.overlays import Choice, choose_cases, overlay
 from pipeline.report.page import Pictures, render_page
@@ -74,12 +75,14 @@ def _steps(scores: Scores, epochs: Epochs, pictures: Pictures) -> Iterator[Calla
     if len(scores.cases):
         for metric in ("dice", "hd95_mm"):
             yield lambda metric=metric: pictures.boxes.append(box_plot(scores, metric, by="phase"))
-        if levels_of(scores, "group"):
+        if len(levels_of(scores, "group")) > 1:
             yield lambda: pictures.boxes.append(box_plot(scores, "dice", by="group"))
     for choice in choose_cases(scores):
         yield lambda choice=choice: pictures.cases.append((choice, _overlay(scores, choice)))
     for row in agreement_table(scores.clinical) if scores.clinical is not None else []:
         yield lambda row=row: pictures.clinical.append(agreement_plot(scores.clinical, row))
+    for structure in scores.lesions.organs if scores.lesions else []:
+        yield lambda structure=structure: pictures.lesions.extend(lesion_plots(scores.lesions, structure))
     if epochs:
         yield lambda: pictures.curves.extend(_curves(epochs))
 

@@ -60,7 +60,7 @@ def draw_preview(
     sizes = _Sizes(
         _counts(values, labels) * (float(np.prod(distances)) / 1000 if measured else 100 / values[..., 0].size),
         list(numbers_of(labels)),
-        "ml" if measured else "%",
+        "ml" if measured else "% of the picture",
     )
     blocks = [_Block(heading, view(voxels[..., frame]), view(values[..., frame])) for heading, frame in _moments(sizes)]
     margin = MARGIN_MM if measured else math.inf
