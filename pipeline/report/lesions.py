@@ -8,7 +8,6 @@ from pipeline.metrics.lesion_summary import Lesions
 from pipeline.metrics.lesions import DEFINITIONS
 from pipeline.report.clinical import agreement_plot, in_words
 from pipeline.report.figures import Picture
-from pipeline.report.style import colours
 
 DETECTION_HEAD = ["Structure", "True", "Detected", "Missed", "Predicted", "False", "Sensitivity", "Precision", "F1"]
 STRATA_HEAD = ["Size", "True", "Detected", "Sensitivity", "Dice by lesion", "Predicted", "False", "Precision"]
@@ -61,7 +60,7 @@ def lesion_agreement(lesions: Lesions) -> list[list[str]]:
     ]
 
 
-def lesion_plots(lesions: Lesions, structure: str) -> list[Picture]:
+def lesion_plots(lesions: Lesions, structure: str, *, colour: str | None = None) -> list[Picture]:
     """Prediction against truth and Bland-Altman plots of the load and the affected shares of one structure."""
     entry = next(entry for entry in lesions.summary if entry["structure"] == structure)
     table = lesions.loads(structure)
@@ -71,7 +70,7 @@ def lesion_plots(lesions: Lesions, structure: str) -> list[Picture]:
             row,
             prefix=f"lesions_{structure}",
             name=quantity_name(row["quantity"], structure, entry["organ"]),
-            colour=colours(list(lesions.organs))[structure],
+            colour=colour,
         )
         for row in entry["agreement"]
         if row["quantity"] in PLOTTED and row["n"]
@@ -79,11 +78,11 @@ def lesion_plots(lesions: Lesions, structure: str) -> list[Picture]:
 
 
 def quantity_name(quantity: str, structure: str, organ: str | None) -> str:
-    """ "load" as "infection load", "affected_left" as "left lungs affected", "organ" as "lungs volume"."""
+    """ "load" as "infection load", "affected_left" as "lungs affected, left", "organ" as "lungs volume"."""
     what, _, side = quantity.partition("_")
     if what == "load":
         return f"{structure} load"
-    return " ".join(filter(None, (side, organ, "affected" if what == "affected" else "volume")))
+    return f"{organ} {'affected' if what == 'affected' else 'volume'}" + (f", {side}" if side else "")
 
 
 def _stratum(row: dict[str, Any]) -> list[str]:

@@ -94,8 +94,9 @@ def render_page(scores: Scores, pictures: Pictures, *, title: str) -> str:
 
 
 def _tells(rows: list[CaseRow], key: str) -> bool:
-    """Whether a column says more than nothing and more than the case's name."""
-    return any(getattr(row, key) not in ("", row.case) for row in rows)
+    """Whether a column says more than the case's name, and not the same of all."""
+    values = {getattr(row, key) for row in rows}
+    return any(getattr(row, key) not in ("", row.case) for row in rows) and (len(values) > 1 or len(rows) == 1)
 
 
 def _counts(scores: Scores) -> dict[str, int]:

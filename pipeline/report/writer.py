@@ -18,8 +18,8 @@ from pipeline.report.lesions import lesion_plots
 from pipeline.report.markdown import markdown_report
 from pipeline.report.overlays import Choice, choose_cases, overlay
 from pipeline.report.page import Pictures, render_page
-from pipeline.report.style import draw_png
-from pipeline.report.tables import levels_of
+from pipeline.report.style import colours, draw_png
+from pipeline.report.tables import levels_of, structures_of
 
 
 def write_report(
@@ -81,8 +81,9 @@ def _steps(scores: Scores, epochs: Epochs, pictures: Pictures) -> Iterator[Calla
         yield lambda choice=choice: pictures.cases.append((choice, _overlay(scores, choice)))
     for row in agreement_table(scores.clinical) if scores.clinical is not None else []:
         yield lambda row=row: pictures.clinical.append(agreement_plot(scores.clinical, row))
-    for structure in scores.lesions.organs if scores.lesions else []:
-        yield lambda structure=structure: pictures.lesions.extend(lesion_plots(scores.lesions, structure))
+    palette = colours(structures_of(scores))
+    for name in scores.lesions.organs if scores.lesions else []:
+        yield lambda name=name: pictures.lesions.extend(lesion_plots(scores.lesions, name, colour=palette[name]))
     if epochs:
         yield lambda: pictures.curves.extend(_curves(epochs))
 
