@@ -1,0 +1,72 @@
+"""Call a network that is particular about its input (2D only, multiples of 16, several outputs) as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pipeline.errors import DataError, Problem
+
+
+class Adapter(nn.Module):
+    """Volumes of any size in, one tensor of logits out.
+
+    A 2D network sees each slice of a volume as one item of its batch. An input whose size is no multiple of what the
+    network needs is continued at its far end by its last voxels, and the answer is cut back. Of several outputs (deep
+    supervision, U-Net++) the first one is returned.
+
+    Args:
+        network: 2D or 3D; recognised by its first convolution.
+        multiple: what each spatial axis of the network's input must be a multiple of; a number, or one per axis of the
+            network.
+        size: the only size that the network takes after that (UNETR learns a place for each patch), or None.
+
+    Raises:
+        DataError: when it is called with a size that cannot be made `size`.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, multiple: int | Sequence[int] = 1, size: Sequence[int] | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.spatial_dims = _spatial_dims(network)
+        self.multiple = [multiple] * self.spatial_dims if isinstance(multiple, int) else list(multiple)
+        if len(self.multiple) != self.spatial_dims:
+            raise ValueError(f"multiple {self.multiple} does not fit a network of {self.spatial_dims} dimensions")
+        self.size = None if size is None else tuple(size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (B, classes, X, Y, Z) of `x` (B, C, X, Y, Z); (B, C, X, Y) for a 2D network goes too."""
+        if self.spatial_dims == 2 and x.ndim == 5:
+            batch, channels, width, height, depth = x.shape
+            slices = x.permute(0, 4, 1, 2, 3).reshape(batch * depth, channels, width, height)
+            return self._fitted(slices).unflatten(0, (batch, depth)).permute(0, 2, 3, 4, 1)
+        return self._fitted(x)
+
+    def _fitted(self, x: torch.Tensor) -> torch.Tensor:
+        shape = x.shape[2:]
+        missing = [-n % multiple for n, multiple in zip(shape, self.multiple, strict=True)]
+        if any(missing):
+            x = F.pad(x, [side for n in reversed(missing) for side in (0, n)], mode="replicate")
+        if self.size is not None and tuple(x.shape[2:]) != self.size:
+            remedy = "Use the patch_size that the network was made for, in training and in inference"
+            raise DataError(Problem("network input", _product(self.size), _product(shape), remedy))
+        y = self.network(x)
+        y = y[0] if isinstance(y, list | tuple) else y
+        return y[(..., *(slice(n) for n in shape))] if any(missing) else y
+
+
+def _spatial_dims(network: nn.Module) -> int:
+    for module in network.modules():
+        for dims, kinds in ((2, (nn.Conv2d, nn.ConvTranspose2d)), (3, (nn.Conv3d, nn.ConvTranspose3d))):
+            if isinstance(module, kinds):
+                return dims
+    raise ValueError("the network has no 2D or 3D convolution")
+
+
+def _product(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size)) + " voxels"
