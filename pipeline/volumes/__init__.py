@@ -1,18 +1,16 @@
 """Volumes as files: grids in millimetres, masks on exactly the grid of their image, every format read alike."""
 
 from pipeline.volumes.grid import (
-    GRID_FIELDS,
     PICTURE_AFFINE,
     affine,
     has_geometry,
     read_image,
-    read_mask,
     shape,
     slice_axis,
     spacing,
     voxel_ml,
-    write_mask,
 )
+from pipeline.volumes.masks import GRID_FIELDS, read_mask, write_mask, write_slice
 from pipeline.volumes.names import (
     ITK_SUFFIXES,
     NIFTI_SUFFIXES,
@@ -46,4 +44,5 @@ __all__ = [
     "suffix_of",
     "voxel_ml",
     "write_mask",
+    "write_slice",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.volumes import read_mask, write_mask
+from pipeline.volumes.nifti import load_nifti, read_nifti
 
 LV = "LV"
 NOTE = (
@@ -28,12 +29,8 @@ def split_frames(path: str | Path, folder: str | Path, case: str) -> Iterator[di
     Yields:
         {"image": path, "case": "CASE_frameNN"}, numbered from 1 as ACDC's files are.
     """
-    import nibabel as nib
-
-    series = nib.load(path)
-    voxels = np.asanyarray(series.dataobj)
-    if voxels.dtype == np.float64 and series.get_data_dtype() != np.float64:
-        voxels = voxels.astype(np.float32)  # integers with a slope: nibabel scales them in double precision
+    series = load_nifti(path)
+    voxels = read_nifti(path, series)
     voxels = voxels.reshape(*voxels.shape[:3], *(1,) * (3 - voxels.ndim), -1)
     for index in range(voxels.shape[-1]):
         frame = type(series)(voxels[..., index], None, series.header)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import DataError, Problem
 
-POSITION = "0020|0032"  # Image Position (Patient)
+POSITION, ORIENTATION = "0020|0032", "0020|0037"  # Image Position and Image Orientation (Patient)
 UNEVEN = 0.05  # share of the slice distance by which a slice may lie off its place
 
 
@@ -58,6 +58,10 @@ def _one_series(folder: Path) -> list[str]:
     }
     if not series:
         raise DataError(Problem(str(folder), "a DICOM series", "none", "Give the folder that holds the slices"))
+    if len(series) > 2 and all(len(files) == 1 for files in series.values()):
+        names = _by_position([files[0] for files in series.values()])
+        if names:
+            return names
     if len(series) > 1:
         listing = "; ".join(f"{uid} ({len(files)} files)" for uid, files in sorted(series.items()))
         raise DataError(
@@ -66,6 +70,23 @@ def _one_series(folder: Path) -> list[str]:
             )
         )
     return next(iter(series.values()))
+
+
+def _by_position(names: list[str]) -> list[str] | None:
+    """Slices that each say to be a series of their own (Canon's, CHAOS's), in the order of their positions.
+
+    None where they are not one stack: no positions, several orientations or sizes, or volumes in one file.
+    """
+    headers = [_header(name) for name in names]
+    if not all(header.HasMetaDataKey(tag) for header in headers for tag in (POSITION, ORIENTATION)):
+        return None
+    directions = np.array([_floats(header, ORIENTATION) for header in headers])
+    sizes = {header.GetSize() for header in headers}
+    if np.abs(directions - directions[0]).max() > 1e-3 or len(sizes) > 1 or max(sizes)[2:] not in ((), (1,)):
+        return None
+    normal = np.cross(directions[0][:3], directions[0][3:])
+    heights = [float(normal @ _floats(header, POSITION)) for header in headers]
+    return [names[index] for index in np.argsort(heights)]
 
 
 def _check_positions(folder: str | Path, names: list[str]) -> None:
@@ -88,14 +109,21 @@ def _check_positions(folder: str | Path, names: list[str]) -> None:
 
 
 def _position(name: str) -> tuple[float, ...] | None:
+    header = _header(name)
+    return tuple(_floats(header, POSITION)) if header.HasMetaDataKey(POSITION) else None
+
+
+def _header(name: str) -> Any:
     import SimpleITK
 
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(name)
     reader.ReadImageInformation()
-    if not reader.HasMetaDataKey(POSITION):
-        return None
-    return tuple(float(value) for value in reader.GetMetaData(POSITION).split("\\"))
+    return reader
+
+
+def _floats(header: Any, tag: str) -> np.ndarray:
+    return np.array([float(value) for value in header.GetMetaData(tag).split("\\")])
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -142,18 +142,6 @@ def test_pictures_load_as_slices_without_millimetres(tmp_path: Path) -> None:
     assert np.array_equal(stacked.numpy(), np.concatenate([grey.numpy(), colour.numpy()]))
 
 
-def test_channels_of_pictures_can_be_settled(tmp_path: Path) -> None:
-    rows = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    Image.fromarray(rows).save(tmp_path / "grey.png")
-    Image.fromarray(np.stack([rows, rows * 2, rows * 3], axis=-1)).save(tmp_path / "colour.png")
-    for channels in (1, 3):
-        load = LoadImage(reader=VolumeReader(channels=channels), ensure_channel_first=True)
-        shapes = {tuple(load(tmp_path / name).shape) for name in ("grey.png", "colour.png")}
-        assert shapes == {(channels, 4, 3, 1)}
-    with pytest.raises(ValueError, match="1 or 3 channels"):
-        VolumeReader(channels=2)
-
-
 def test_masks_of_pictures_are_palette_numbers(tmp_path: Path) -> None:
     picture = Image.fromarray(np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
     picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
@@ -191,3 +179,17 @@ def test_metadata_survive_a_loader(tmp_path: Path) -> None:
     (batch,) = DataLoader(Dataset(data, load), batch_size=2)
     assert tuple(batch["image"].shape) == (2, 1, 6, 5, 1)
     assert not bool(decollate_batch(batch)[0]["image"].meta["has_geometry"])
+
+
+def test_slices_that_each_say_to_be_a_series_are_one_stack(tmp_path: Path) -> None:
+    folder = tmp_path / "canon"
+    for index, order in enumerate((2, 0, 3, 1)):
+        part = dicom_series(tmp_path / f"part{index}", VOXELS, RIGHT_HANDED, uid=f"1.2.3.{index + 1}")
+        folder.mkdir(exist_ok=True)
+        sorted(part.iterdir())[3 - order].rename(folder / f"{index}.dcm")  # files run against the slices
+    image = LoadImage(reader=VolumeReader, ensure_channel_first=True)(folder)
+    assert np.array_equal(image.numpy()[0], VOXELS)
+    assert np.allclose(image.affine, RIGHT_HANDED, atol=1e-4)
+    (folder / "3.dcm").unlink()
+    with pytest.raises(DataError, match="slice distances"):
+        SimpleITKReader().read(folder)

@@ -1,0 +1,127 @@
+"""NIfTI read in parts and in one pass: whole voxels in float32 or as stored, the stream's checksum included."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pipeline.errors import DataError, Problem
+from pipeline.volumes.itk import unreadable
+
+PART = 2**21  # voxels that are scaled at a time
+
+
+def load_nifti(path: str | Path) -> Any:
+    """nibabel's image of a file, no voxel read yet; raises DataError for what cannot be read."""
+    import nibabel as nib
+
+    try:
+        return nib.load(path)
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def raw_header(path: str | Path) -> Any:
+    """The header as it stands in the file, where nibabel's own would mend what it finds odd."""
+    from nibabel.openers import Opener
+
+    header = type(load_nifti(path)).header_class
+    with Opener(str(path)) as stream:
+        return header.from_fileobj(stream, check=False)
+
+
+def read_nifti(path: str | Path, image: Any = None) -> np.ndarray:
+    """The (scaled) voxel values of a NIfTI file, without a copy in double precision.
+
+    Args:
+        path: .nii or .nii.gz.
+        image: nibabel's image of it, where that is at hand.
+
+    Returns:
+        an array of the image's shape in nibabel's axis order: the stored type, little or big endian as this machine;
+        float32 for scaled values (computed in double precision, then rounded) and for stored doubles.
+
+    Raises:
+        DataError: truncated, damaged (gzip's checksum, too), or no NIfTI.
+    """
+    image = load_nifti(path) if image is None else image
+    voxels: np.ndarray | None = None
+    done = 0
+    for part in nifti_parts(path, image):
+        if voxels is None:
+            voxels = np.empty(math.prod(image.shape), np.float32 if part.dtype == np.float64 else part.dtype)
+        voxels[done : done + part.size] = part
+        done += part.size
+    if voxels is None:
+        voxels = np.empty(0, image.get_data_dtype())
+    return voxels.reshape(image.shape, order="F")
+
+
+def nifti_parts(path: str | Path, image: Any = None) -> Iterator[np.ndarray]:
+    """The (scaled) values of a NIfTI file part by part in its own order (first axis fastest), read to its last byte.
+
+    Yields:
+        flat arrays of at most PART voxels.
+
+    Raises:
+        DataError: as `read_nifti`.
+    """
+    image = load_nifti(path) if image is None else image
+    stored = image.dataobj
+    dtype, slope, inter = np.dtype(stored.dtype), float(stored.slope), float(stored.inter)
+    left = math.prod(image.shape)
+    try:
+        with _open(path) as stream:
+            stream.seek(stored.offset)
+            while left:
+                part = np.empty(min(left, PART), dtype)
+                _fill(stream, part)
+                left -= part.size
+                part = part.astype(dtype.newbyteorder("="), copy=False)
+                plain = (slope, inter) == (1, 0) or dtype.names
+                yield part if plain else (part.astype(np.float64) * slope + inter).astype(np.float32)
+            while stream.read(2**20):  # gzip compares its checksum only at the end of the stream
+                pass
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _damaged(path, error) from error
+
+
+def _open(path: str | Path) -> BinaryIO:
+    return gzip.open(path, "rb") if str(path).lower().endswith(".gz") else open(path, "rb")
+
+
+def _fill(stream: BinaryIO, part: np.ndarray) -> None:
+    view = memoryview(part.view(np.uint8)).cast("B")
+    while len(view):
+        count = stream.readinto(view)
+        if not count:
+            raise EOFError("fewer voxels than the header tells of")
+        view = view[count:]
+
+
+def _damaged(path: str | Path, error: Exception) -> DataError:
+    if Path(path).exists() and (isinstance(error, EOFError) or _ends_early(path)):
+        remedy = "Copy or download the file again"
+        return DataError(Problem(str(path), "a complete file", "a truncated one", remedy))
+    return unreadable(path, error)
+
+
+def _ends_early(path: str | Path) -> bool:
+    """Whether a gzip stream stops before its end; the libraries then complain of whatever they missed first."""
+    if not str(path).lower().endswith(".gz"):
+        return False
+    try:
+        with gzip.open(path, "rb") as stream:
+            while stream.read(2**20):
+                pass
+    except EOFError:
+        return True
+    except (OSError, zlib.error):
+        return False
+    return False
