@@ -18,6 +18,7 @@ from pipeline.metrics.masks import read_mask
 # what tools append to the name of an image or case
 MASK_SUFFIX = re.compile(r"(?i)[_-](seg|segmentation|pred|prediction|mask|label|gt|trans)$")
 TRUTH_SUFFIX = re.compile(r"(?i)[_-](seg|segmentation|mask|label|gt)$")
+JPEG = (".jpg", ".jpeg")  # images, never masks: their compression changes label numbers
 ACDC_NAME = re.compile(r"(patient\d+)_frame(\d+)")
 
 
@@ -39,10 +40,12 @@ def pair_folders(
     Args:
         pred_dir: folder of predicted masks, nested or not.
         truth: a datalist (.json), or a folder of true masks: the files ending in _gt, _seg, _mask or _label where there
-            are such, else all. Files named as ACDC's get patient, phase and group from the Info.cfg beside them.
+            are such, else all but JPEG pictures. Files named as ACDC's get patient, phase and group from the Info.cfg
+            beside them.
         dataset_dir: what the datalist's paths are relative to; default: the folder of the list.
         section, fold: which items of the datalist; with `fold` its validation side.
-        labels: name -> number; default: the datalist's, or in a folder of masks the values found ("label 1", ...).
+        labels: name -> number (or numbers); default: the datalist's, or in a folder of masks the values found ("label
+            1", ...; "foreground" where they are black and white pictures).
 
     Returns:
         Cases as `score_cases` takes them, pred None where there is none; and the labels without background.
@@ -94,7 +97,8 @@ def pair(pred_dir: str | Path, items: list[dict[str, Any]]) -> list[dict[str, An
 
 def _items_of_folder(folder: Path) -> list[dict[str, Any]]:
     files = [path for path in _image_files(folder) if not _stem(path).endswith("_4d")]
-    masks = [path for path in files if TRUTH_SUFFIX.search(_stem(path))] or files
+    lossless = [path for path in files if not path.name.lower().endswith(JPEG)]
+    masks = [path for path in lossless if TRUTH_SUFFIX.search(_stem(path))] or lossless
     if not masks:
         raise DataError(_no_masks(folder, "an empty one"))
     images = {(path.parent, _stem(path)): str(path) for path in set(files) - set(masks)}
@@ -128,8 +132,13 @@ def _acdc_facts(path: Path, patient: str, frame: int) -> dict[str, str]:
 
 def _labels_found(items: Iterable[Mapping[str, Any]]) -> dict[str, int | list[int]]:
     values: set[float] = set()
+    pictures = True
     for item in items:
-        values |= set(np.unique(read_mask(item["label"]).array).tolist())
+        mask = read_mask(item["label"])
+        values |= set(np.unique(mask.array).tolist())
+        pictures = pictures and not mask.has_geometry
+    if pictures and values <= {0, 255}:
+        return {"foreground": 1}  # see `pipeline.metrics.masks.read_truth`
     whole = sorted(int(value) for value in values if value > 0 and value == int(value))
     return structures_of({f"label {value}": value for value in whole}, source="the true masks")
 
@@ -183,5 +192,5 @@ def _nothing_fits(folder: Path, files: list[Path], items: list[dict[str, Any]]) 
 
 
 def _no_masks(folder: Path, found: str) -> Problem:
-    suffixes = ", ".join((*volumes.NIFTI_SUFFIXES, *volumes.ITK_SUFFIXES))
+    suffixes = ", ".join((*volumes.NIFTI_SUFFIXES, *volumes.ITK_SUFFIXES, *volumes.PICTURE_SUFFIXES))
     return Problem(str(folder), f"a folder of masks ({suffixes})", found, "Check the path")

@@ -39,7 +39,8 @@ def detection_rows(lesions: Lesions) -> list[list[tuple[str, str]]]:
             for rate in ("sensitivity", "precision", "f1")
         ]
         without = entry["cases_without"]
-        note = f"{entry['cases']} cases" + (f", {without} without a true lesion" if without else "")
+        cases = "1 case" if entry["cases"] == 1 else f"{entry['cases']} cases"
+        note = cases + (f", {without} without a true lesion" if without else "")
         rows.append([(entry["structure"], note), *((count, "") for count in counts), *rates])
     return rows
 

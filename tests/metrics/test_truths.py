@@ -108,6 +108,16 @@ def test_pictures_are_scored_in_pixels(pictures: Path) -> None:
     assert back.definitions == scores.definitions
 
 
+def test_a_folder_of_black_and_white_masks_beside_their_jpegs(pictures: Path) -> None:
+    Image.fromarray(blob()).save(pictures / "truth" / "a.jpg")
+    Image.fromarray(blob()).save(pictures / "truth" / "photo.jpeg")
+    scores = score_folders(pictures / "preds", pictures / "truth", pictures / "out", progress=False)
+    assert scores.labels == {"foreground": 1}
+    assert scores.cases["case"].unique().tolist() == ["a", "b"]
+    assert scores.cases["dice"].tolist() == [0.75, 0.75, 0, 0]
+    assert scores.files[0]["image"] == str(pictures / "truth" / "a.jpg")
+
+
 def test_volumes_beside_pictures_keep_their_millimetres(pictures: Path, save_mask: Save, caplog) -> None:
     volume = save_mask(pictures / "truth" / "c.nii.gz", (blob(value=1).T)[..., None])
     save_mask(pictures / "preds" / "c.nii.gz", (blob(3, 7, 1).T)[..., None])

@@ -122,7 +122,7 @@ def test_no_lesion_at_all() -> None:
     )
     lesions = Lesions({"x": None}, pd.DataFrame(columns=columns), cases.astype({"truth": int}))
     ((name, *rest),) = detection_rows(lesions)
-    assert name == ("x", "1 cases, 1 without a true lesion")
+    assert name == ("x", "1 case, 1 without a true lesion")
     assert [word for word, _ in rest] == ["0"] * 5 + ["–"] * 3
     assert strata_tables(lesions) == {}
     assert lesion_agreement(lesions) == []
