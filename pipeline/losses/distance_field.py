@@ -38,6 +38,7 @@ def distance_field(
     Returns:
         float32 of the same shape and device, in mm (squared: mm^2); 0 for a mask that is empty or full.
     """
+    masks = masks.as_tensor() if isinstance(masks, MetaTensor) else masks
     inside = masks if masks.dtype == torch.bool else masks > 0.5
     steps = axis_spacing(spacing, inside.ndim - 2)
     # two labels give the distances on both sides in one call; edt takes twice as long for booleans
@@ -71,7 +72,7 @@ class TruthDistanced(MapTransform):
         dtype: torch.float16 halves the memory, distances are then off by up to 0.05 %.
 
     Raises:
-        ValueError: the spacing is to be taken from a label without metadata.
+        ValueError: the spacing is to be taken from a label without metadata, or `labels` is given for several channels.
     """
 
     def __init__(
@@ -98,6 +99,8 @@ class TruthDistanced(MapTransform):
         for key, output in self.key_iterator(d, self.output):
             label = d[key]
             array = np.asarray(label)
+            if self.labels is not None and len(array) != 1:
+                raise ValueError(f"a label map has one channel, {key} has {len(array)}: leave labels out for masks")
             masks = array > 0.5 if self.labels is None else structure_masks(array[0], self.labels)
             field = distance_field(torch.from_numpy(masks[None]), self._spacing(label))[0]
             d[output] = convert_to_dst_type(field, label, dtype=self.dtype)[0]
@@ -117,6 +120,8 @@ class TruthDistanced(MapTransform):
 
 class TruthFieldHandler:
     """Hands the batch's distance fields to the loss: the one line that MONAI's SupervisedTrainer needs for it.
+
+        {"_target_": "pipeline.losses.TruthFieldHandler", "loss": "@loss"}
 
     Every HausdorffDTLoss within `loss` uses them in this iteration. A batch without the key is trained on with fields
     computed on the way, as without this handler.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from monai.data import MetaTensor
 from monai.utils import LossReduction
 
 from pipeline.losses.common import SegmentationLoss
@@ -103,7 +104,8 @@ class HausdorffDTLoss(SegmentationLoss):
             field = self.counted(field)
         if field.shape != truth.shape:
             raise ValueError(f"the truth field has shape {tuple(field.shape)}, the channels {tuple(truth.shape)}")
-        field = torch.as_tensor(field).to(truth.device, truth.dtype)
+        field = field.as_tensor() if isinstance(field, MetaTensor) else field
+        field = field.to(truth.device, truth.dtype)
         if self._unchecked > 0:
             self._unchecked -= 1
             check_field(field, truth, self.spacing)

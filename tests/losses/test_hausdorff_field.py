@@ -52,6 +52,19 @@ def test_spacing_is_given_or_the_metadatas(label):
         TruthDistanced(["a", "b"])
 
 
+def test_several_channels_are_no_label_map(label):
+    with pytest.raises(ValueError, match="one channel"):
+        field_of(torch.cat([label, label]), spacing=SPACING)
+
+
+def test_metadata_changes_no_value(label):
+    logits = torch.randn(1, 3, *label.shape[1:], generator=torch.Generator().manual_seed(0))
+    loss = HausdorffDTLoss(to_onehot_y=True, softmax=True, spacing=SPACING)
+    plain = loss(logits, label.as_tensor()[None])
+    assert float(loss(MetaTensor(logits), label[None])) == float(plain)
+    assert float(loss(logits, label[None], field_of(label)[None])) == pytest.approx(float(plain), rel=1e-5)
+
+
 def test_half_precision_is_near(label):
     assert field_of(label, dtype=torch.float16).dtype == torch.float16
     torch.testing.assert_close(field_of(label, dtype=torch.float16).float(), field_of(label), rtol=5e-4, atol=0)
