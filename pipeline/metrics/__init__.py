@@ -13,6 +13,7 @@ _MODULES = {
     "CaseDiceHandler": "ignite_metrics",
     "Scores": "scores",
     "agreement": "clinical",
+    "lesions_among": "lesions",
     "pair_folders": "pairing",
     "parse_labels": "labels",
     "parse_lesions": "lesions",

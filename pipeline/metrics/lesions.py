@@ -73,6 +73,11 @@ def check_lesions(
     return {name: organ if organ in labels else None for name, organ in lesions.items()}
 
 
+def lesions_among(labels: Labels, lesions: Mapping[str, str | None] | None) -> dict[str, str | None]:
+    """Those of `lesions` that are structures of `labels`: a bundle that knows of infections may train on lungs alone."""
+    return {name: organ for name, organ in (lesions or {}).items() if name in labels}
+
+
 def parse_lesions(text: str) -> dict[str, str | None]:
     """Read "infection=lungs" or, without an organ, "infection"; several with commas between them."""
     parts = [entry.partition("=") for entry in text.split(",") if entry.strip()]

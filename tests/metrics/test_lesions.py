@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import DataError
-from pipeline.metrics import parse_lesions
+from pipeline.metrics import lesions_among, parse_lesions
 from pipeline.metrics.affected import Grid
 from pipeline.metrics.lesions import check_lesions, components, score_lesions, scores_of, stratum_of
 
@@ -228,5 +228,7 @@ def test_lesions_in_words() -> None:
     assert check_lesions({"infection": "lungs"}, BOTH) == {"infection": "lungs"}
     assert check_lesions({"infection": "lungs"}, LABELS) == {"infection": None}
     assert check_lesions(None, LABELS) == {}
+    assert lesions_among(LABELS, {"infection": "lungs", "nodule": None}) == {"infection": "lungs"}
+    assert lesions_among(LABELS, None) == {}
     with pytest.raises(DataError, match="one of the structures lungs, infection, found nodule"):
         check_lesions({"nodule": None}, BOTH)

@@ -114,3 +114,25 @@ def test_a_case_that_cannot_be_drawn_says_why(tmp_path, fault):
         scores.files = []
     with pytest.raises(ValueError, match={"shape": "3D shape"}.get(fault, "no file for image")):
         overlay(scores, Choice("worst", "one"))
+
+
+def test_a_case_that_is_one_slice_of_a_stack(tmp_path):
+    """Image and label are the stack, the prediction is the slice alone; the label has numbers of its own."""
+    stack = np.zeros((40, 40, 3), np.uint8)
+    stack[10:30, 10:30, 1] = 7
+    files = {"image": stack * 20, "label": stack, "pred": (stack[..., 1:2] > 0).astype(np.uint8)}
+    for name, array in files.items():
+        nib.save(nib.Nifti1Image(array, np.diag([-2, -2, 5, 1])), tmp_path / f"{name}.nii.gz")
+    write_scores(tmp_path, [score_row("one", name, 1.0) for name in ("LV", "mean")], labels={"LV": 1})
+    scores = read_scores(tmp_path)
+    entry = {"case": "one", **{name: str(tmp_path / f"{name}.nii.gz") for name in files}}
+    scores.files = [entry | {"slice": 1, "structures": {"LV": [7]}}]
+    pixels = imread(BytesIO(overlay(scores, Choice("worst", "one")).png))
+    truth, pred = (np.argwhere(near(pixels, colour)) for colour in (TRUTH, PRED))
+    assert len(truth) > 100
+    for ends in (np.min, np.max):  # the same block, the prediction's line over the truth's wider one
+        assert ends(truth, 0) == pytest.approx(ends(pred, 0), abs=8)
+    bright = pixels[..., :3].min(-1) > 0.9
+    assert bright.sum() > 0.1 * bright.size  # the block of slice 1, not the empty slice 0
+    scores.files = [entry | {"slice": 0, "structures": {"LV": [7]}}]
+    assert not near(imread(BytesIO(overlay(scores, Choice("worst", "one")).png)), TRUTH).any()
