@@ -74,7 +74,7 @@ def check_lesions(
 
 
 def lesions_among(labels: Labels, lesions: Mapping[str, str | None] | None) -> dict[str, str | None]:
-    """Those of `lesions` that are structures of `labels`: a bundle that knows of infections may train on lungs alone."""
+    """Those of `lesions` that are structures of `labels`: a bundle that knows infections may train on lungs alone."""
     return {name: organ for name, organ in (lesions or {}).items() if name in labels}
 
 
