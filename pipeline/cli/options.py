@@ -12,7 +12,8 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file t
 Folds = Annotated[int, typer.Option(min=2, help="Number of folds.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 Labels = Annotated[
-    str | None, typer.Option(help="Structures and their numbers in the masks, e.g. liver=1,tumour=2 or lungs=1+2.")
+    str | None,
+    typer.Option(help="Structures and their numbers in the masks, e.g. 1=RV,2=MYO,3=LV or lungs=1+2,infection=2."),
 ]
 Patient = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
 Separator = Annotated[str | None, typer.Option(help="Or: the patient is the name up to this, e.g. _ (underscore).")]
