@@ -1,0 +1,198 @@
+"""Several answers for one image: trained networks averaged, dropout passes, and a coarse look before a fine one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from torch import nn
+
+from pipeline.checkpoints import load_weights
+from pipeline.errors import DataError, Problem
+
+FAR = 10.0  # the logit of what was looked at coarsely only: a probability below 1e-4
+
+
+class EnsembleInferer(Inferer):
+    """Average the probabilities of several weights of one network, and of several passes with dropout.
+
+    With neither further weights nor dropout it calls `inferer` and changes nothing. The weights take turns in the one
+    network, so that memory grows by the weights alone; its own come back after each call.
+
+    Args:
+        inferer: what calls the network, e.g. mirrored sliding windows; once for each member and pass.
+        checkpoints: weights beside the network's own, e.g. of the other folds; all of one network_def.
+        dropout_samples: passes with dropout left on (Gal and Ghahramani, ICML 2016, arXiv:1506.02142); 0 for none.
+        sigmoid: each channel is one structure; else the channels are classes that exclude one another.
+        seed: of the dropout; equal seeds give equal answers.
+    """
+
+    def __init__(
+        self,
+        inferer: Inferer,
+        *,
+        checkpoints: Sequence[str] = (),
+        dropout_samples: int = 0,
+        sigmoid: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.checkpoints = [checkpoints] if isinstance(checkpoints, str) else list(checkpoints)
+        self.dropout_samples = dropout_samples
+        self.sigmoid = sigmoid
+        self.seed = seed
+        self._states: list[dict[str, torch.Tensor]] = []
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Logits (B, channels, X, Y, Z) of the mean probabilities.
+
+        Raises:
+            DataError: weights that are missing or do not fit; dropout passes of a network without dropout.
+        """
+        if not self.checkpoints and not self.dropout_samples:
+            return self.inferer(inputs, network, *args, **kwargs)
+        if not self._states and self.checkpoints:
+            self._states = _read_states(network, self.checkpoints)
+        total, number = None, 0
+        with _dropout(network, self.dropout_samples, self.seed):
+            for state in [None, *self._states]:
+                with _weights(network, state):
+                    for _ in range(max(1, self.dropout_samples)):
+                        logits = self.inferer(inputs, network, *args, **kwargs)
+                        probabilities = logits.sigmoid() if self.sigmoid else logits.softmax(dim=1)
+                        total = probabilities if total is None else total.add_(probabilities)
+                        number += 1
+        mean = total.div_(number)
+        return mean.logit(eps=1e-6) if self.sigmoid else mean.clamp_min_(1e-6).log_()
+
+
+class CascadeInferer(Inferer):
+    """Find the region on a coarse copy of the image, then look closely there only.
+
+    The coarse pass segments the image shrunk by `factor`. What it finds, widened by `margin` and to at least
+    `smallest` voxels, is given to the fine pass; elsewhere the answer is background. Where the coarse pass finds
+    nothing, the whole image is looked at closely.
+
+    Args:
+        inferer: the fine pass.
+        coarse: what calls the network in the coarse pass; default the same.
+        enabled: False calls `inferer` and changes nothing.
+        factor: how many voxels of each axis become one; mean values.
+        checkpoint: weights of the same network_def for the coarse pass, trained at the coarse spacing; None uses the
+            network's own, which must then bear the change of scale.
+        margin: voxels of the fine image around what was found.
+        smallest: least size of the region, e.g. the window, so that context is not lost; None for no limit.
+        sigmoid: each channel is one structure; else the channels are classes, background first.
+    """
+
+    def __init__(
+        self,
+        inferer: Inferer,
+        *,
+        coarse: Inferer | None = None,
+        enabled: bool = True,
+        factor: Sequence[int] = (2, 2, 1),
+        checkpoint: str | None = None,
+        margin: Sequence[int] = (12, 12, 1),
+        smallest: Sequence[int] | None = None,
+        sigmoid: bool = False,
+    ) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.coarse = inferer if coarse is None else coarse
+        self.enabled = enabled
+        self.factor = tuple(factor)
+        self.checkpoint = checkpoint
+        self.margin = tuple(margin)
+        self.smallest = (1,) * len(self.factor) if smallest is None else tuple(smallest)
+        self.sigmoid = sigmoid
+        self._state: dict[str, torch.Tensor] | None = None
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Logits (B, channels, X, Y, Z); raises DataError for coarse weights that are missing or do not fit."""
+        if not self.enabled:
+            return self.inferer(inputs, network, *args, **kwargs)
+        if self.checkpoint and self._state is None:
+            (self._state,) = _read_states(network, [self.checkpoint])
+        small = nn.functional.avg_pool3d(inputs, self.factor, self.factor, ceil_mode=True, count_include_pad=False)
+        with _weights(network, self._state):
+            logits = self.coarse(small, network, *args, **kwargs)
+        box = self._region(logits, inputs.shape[2:])
+        if box is None:
+            return self.inferer(inputs, network, *args, **kwargs)
+        fine = self.inferer(inputs[(..., *box)].contiguous(), network, *args, **kwargs)
+        whole = fine.new_full((*fine.shape[:2], *inputs.shape[2:]), -FAR)
+        if not self.sigmoid:
+            whole[:, 0] = FAR
+        whole[(..., *box)] = fine
+        return whole
+
+    def _region(self, logits: torch.Tensor, shape: Sequence[int]) -> tuple[slice, ...] | None:
+        """The box of the fine image that holds all that was found, or None."""
+        found = (logits > 0).any(dim=1) if self.sigmoid else logits.argmax(dim=1) > 0
+        places = found.any(dim=0).nonzero()
+        if not len(places):
+            return None
+        box = []
+        for axis, whole in enumerate(shape):
+            first, last = int(places[:, axis].min()), int(places[:, axis].max())
+            start = first * self.factor[axis] - self.margin[axis]
+            stop = (last + 1) * self.factor[axis] + self.margin[axis]
+            missing = max(0, self.smallest[axis] - (stop - start))
+            start, stop = start - missing // 2, stop + missing - missing // 2
+            start, stop = max(0, start - max(0, stop - whole)), min(whole, stop + max(0, -start))
+            box.append(slice(start, stop))
+        return tuple(box)
+
+
+def _read_states(network: nn.Module, checkpoints: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+    """The weights of each checkpoint, checked against the network, whose own stay in place."""
+    states = []
+    own = {key: value.clone() for key, value in network.state_dict().items()}
+    try:
+        for path in checkpoints:
+            load_weights(network, path)
+            states.append({key: value.clone() for key, value in network.state_dict().items()})
+    finally:
+        network.load_state_dict(own)
+    return states
+
+
+@contextlib.contextmanager
+def _weights(network: nn.Module, state: dict[str, torch.Tensor] | None) -> Iterator[None]:
+    """Other weights for a while; None for the network's own."""
+    if state is None:
+        yield
+        return
+    own = {key: value.clone() for key, value in network.state_dict().items()}
+    network.load_state_dict(state)
+    try:
+        yield
+    finally:
+        network.load_state_dict(own)
+
+
+@contextlib.contextmanager
+def _dropout(network: nn.Module, samples: int, seed: int) -> Iterator[None]:
+    """Dropout layers, and nothing else, in training mode, with random numbers of their own."""
+    if samples < 1:
+        yield
+        return
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0]
+    if not layers:
+        remedy = "Train a network with dropout, for example --network_def#dropout 0.2, and use it here too"
+        raise DataError(Problem("dropout_samples", "a network with dropout", "none in this one", remedy))
+    modes = [layer.training for layer in layers]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer, mode in zip(layers, modes, strict=True):
+                layer.train(mode)
