@@ -25,9 +25,7 @@ def score(
     dataset_dir: Annotated[Path | None, typer.Option(help="What a datalist's paths are relative to.")] = None,
     section: Annotated[str, typer.Option(help="Section of the datalist: training or testing.")] = "training",
     fold: Annotated[int | None, typer.Option(help="Only this fold of the datalist.")] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Names of the label numbers, e.g. 1=RV,2=MYO,3=LV or lungs=1+2,infection=2.")
-    ] = None,
+    labels: Labels = None,
     lesions: Annotated[
         str | None,
         typer.Option(help="Structures to score lesion by lesion, with the organ that holds them: infection=lungs."),
