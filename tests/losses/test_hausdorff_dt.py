@@ -111,6 +111,8 @@ def test_distance_fields_are_those_of_all_pairs(distances_by_pairs, bits, spacin
     masks = torch.from_numpy(np.stack([mask, ~mask]))[None]
     for side in distance_field(masks, spacing)[0]:
         np.testing.assert_allclose(side, exact, rtol=1e-4, atol=1e-4)
+    backwards = torch.from_numpy(np.asfortranarray(mask))[None, None]
+    np.testing.assert_allclose(distance_field(backwards, spacing)[0, 0], exact, rtol=1e-4, atol=1e-4)
     for side in distance_field(masks, spacing, squared=True)[0]:
         np.testing.assert_allclose(side, exact**2, rtol=1e-4, atol=1e-4)
 

@@ -53,6 +53,21 @@ def test_equals_a_loop_over_the_voxels(size, spacing, steps, share):
     np.testing.assert_allclose(loss(pred, truth).flatten(), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [(11, 10), (9, 9, 9)], ids=["2D", "3D"])
+def test_errors_just_below_the_threshold_count_beside_one_above_it(size):
+    """Errors of 0.49 all around: the erosion is positive outside the box of the errors above 0.5, too."""
+    pred = torch.full((1, 1, *size), 0.7, dtype=torch.float64)
+    pred[(0, 0, *(slice(4, 6) for _ in size))] = 1
+    truth, axes = torch.zeros_like(pred), tuple(range(len(size)))
+    expected = by_loops((pred[0, 0] ** 2).numpy(), alpha=2, steps=[axes] * 3, step=1)
+    assert float(HausdorffERLoss(erosions=3)(pred, truth)) == pytest.approx(expected, rel=1e-9)
+    pred.requires_grad_()
+    small = torch.autograd.grad(HausdorffERLoss(erosions=1)(pred, truth), pred)[0][0, 0]
+    assert float(small[(3, 4, 4)[: len(size)]]) > 0
+    assert float(small[(2, 4, 4)[: len(size)]]) > 0
+    assert float(small[(1, 4, 4)[: len(size)]]) == 0
+
+
 def test_value_by_hand():
     pred = torch.zeros(1, 1, 5, 5)
     pred[..., 1:4, 1:4] = 1
@@ -70,6 +85,7 @@ def test_slices_far_apart_are_eroded_as_often_as_the_millimetres_say():
     steps = erosion_steps((9, 9, 9), (1.5, 1.5, 10.0), 14)
     assert [k for k, axes in enumerate(steps, start=1) if 4 in axes] == [7, 14]  # 10.5 and 21 mm
     assert all(axes[:2] == (2, 3) for axes in steps)
+    assert erosion_steps((9, 9), (0.7, 2.1), 3)[2] == (2, 3)  # 3 * 0.7 / 2.1 is a little below 1 in floating point
     assert erosion_steps((9, 9, 1), 1.0, 2) == [(2, 3), (2, 3)]
 
 
