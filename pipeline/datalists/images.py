@@ -8,16 +8,18 @@ from pathlib import Path
 
 from pipeline.datalists.datalist import case_name
 from pipeline.errors import DataError, Problem
+from pipeline.volumes.names import PICTURE_SUFFIXES
 
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
-MASKS = ("_gt", "_seg", "_mask", "_pred")
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", *PICTURE_SUFFIXES)
+NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_preview")
 
 
 def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
-    """Every volume below a folder, or the one file given.
+    """Every volume and every picture below a folder, or the one file given.
 
-    Left out below a folder: names and folders that begin with a dot, masks (stems that end in _gt, _seg, _mask or
-    _pred), and a cine file `X_4d` where frames `X_frameNN` of it lie beside it.
+    Left out below a folder: names and folders that begin with a dot, masks and what is made of them (stems that end in
+    _gt, _seg, _mask, _pred, _instances or _preview), and a cine file `X_4d` where frames `X_frameNN` of it lie beside
+    it.
 
     Args:
         folder_or_file: a folder, searched with all its subfolders, or one image.
@@ -35,7 +37,7 @@ def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
         return [{"image": str(root), "case": case_name(root)}]
     if not root.is_dir():
         raise DataError(Problem(str(root), "a folder or an image", "no such path", "Check how it is spelt"))
-    found = [path for path in _walk(root) if _is_image(path.name) and not case_name(path).endswith(MASKS)]
+    found = [path for path in _walk(root) if _is_image(path.name) and not case_name(path).endswith(NO_IMAGES)]
     found = [path for path in found if not _has_frames(path, found)]
     if not found:
         raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))

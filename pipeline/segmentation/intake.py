@@ -1,52 +1,38 @@
-"""Which cases an input holds, and whether each file is fit to be segmented."""
+"""Which cases an input holds: files, folders, DICOM series, or the items of a datalist."""
 
 from __future__ import annotations
 
-import gzip
 import logging
-import zlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline.datalists import list_images
+from pipeline.datalists import items, list_images, load_datalist
 from pipeline.errors import DataError, Problem
-from pipeline.volumes import is_nifti, mask_name, spacing
+from pipeline.segmentation.inspection import ImageInfo, inspect
+from pipeline.volumes import mask_name, names_of
 from pipeline.volumes.dicom import is_series_folder, series_folders
-from pipeline.volumes.itk import read_itk, unreadable
+
+__all__ = ["ImageInfo", "find_cases", "inspect", "pending"]
 
 logger = logging.getLogger("pipeline")
 
-MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
+TRUTH_KEYS = ("label", "structures", "fold")
 
 
-@dataclass(frozen=True)
-class ImageInfo:
-    """What is known of a readable image: shape in nibabel's axis order, spacing in mm, number of time frames."""
-
-    shape: tuple[int, ...]
-    spacing: tuple[float, float, float]
-    frames: int = 1
-
-    @property
-    def is_cine(self) -> bool:
-        """Whether there is a fourth axis with more than one time frame."""
-        return self.frames > 1
-
-
-def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path | None = None) -> list[dict[str, str]]:
-    """The cases of a file, a folder, the folder of a DICOM series, or several of these.
+def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path | None = None) -> list[dict[str, Any]]:
+    """The cases of a file, a folder, the folder of a DICOM series, a datalist, or several of these.
 
     Args:
-        inputs: one path or several. Of a folder, its images and the DICOM series folders below it.
+        inputs: one path or several. Of a folder, its images and the DICOM series folders below it. Of a datalist
+            (.json, paths relative to its folder) the items of "testing", or of "training" where that is empty.
         exclude: a folder whose content is not input (the output folder, if it lies within the input).
 
     Returns:
-        [{"image": path, "case": name}], each image once, names unique.
+        [{"image": path, "case": name}], each image once, names unique. Items of a datalist keep their other keys but
+        those of the truth; their "image" may be a list of channels, and "slice" names one slice of a stack.
 
     Raises:
         DataError: a path that does not exist or holds no image, or two images with one case name; all of them.
@@ -54,7 +40,7 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
     paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     if not paths:
         raise DataError(Problem("input", "a file or a folder", "none", "Name at least one"))
-    cases: dict[Path, dict[str, str]] = {}
+    cases: dict[tuple[Any, ...], dict[str, Any]] = {}
     problems: list[Problem] = []
     for path in paths:
         try:
@@ -64,9 +50,9 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
             continue
         hidden = Path(exclude).resolve() if exclude is not None and _holds(path, exclude) else None
         for item in found:
-            place = Path(item["image"]).resolve()
-            if hidden is None or not place.is_relative_to(hidden):
-                cases.setdefault(place, item)
+            places = [Path(name).resolve() for name in names_of(item["image"])]
+            if hidden is None or not places[0].is_relative_to(hidden):
+                cases.setdefault((*places, item.get("slice")), item)
     twice = [case for case, number in Counter(item["case"] for item in cases.values()).items() if number > 1]
     problems += [
         Problem(case, "one image of this name", "several", "Segment them into separate folders") for case in twice
@@ -79,42 +65,19 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
     return list(cases.values())
 
 
-def inspect(path: str | Path) -> ImageInfo:
-    """Read an image to its last byte and make sure that a network can use it.
-
-    Args:
-        path: NIfTI, MetaImage, NRRD, or the folder of a DICOM series.
-
-    Returns:
-        its grid.
-
-    Raises:
-        DataError: empty, truncated or damaged (gzip's checksum), of another format, not 2D, 3D or 3D + time, more than
-            one value per voxel, NaN or infinity, one value everywhere, no positive spacing.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        _check_content(path)
-    voxels, shape = _nifti_voxels(path) if is_nifti(path) else _itk_voxels(path)
-    found = _fault(voxels, shape)
-    if found:
-        raise DataError(Problem(str(path), *found))
-    frames = shape[3] if len(shape) > 3 else 1
-    return ImageInfo(shape=shape, spacing=spacing(path), frames=frames)
-
-
 def pending(
-    items: Iterable[dict[str, str]], output_dir: str | Path, *, overwrite: bool = False
-) -> list[dict[str, str]]:
+    items: Iterable[Mapping[str, Any]], output_dir: str | Path, *, overwrite: bool = False, channels: int = 1
+) -> list[dict[str, Any]]:
     """What `monai.bundle run` is to segment: readable 3D images whose mask is missing; the others are named in the log.
 
     `volseg segment` isolates each case while it runs; MONAI's evaluator ends with the first broken one, so that these
     are left out before it starts.
 
     Args:
-        items: cases, as `pipeline.datalists.list_images` gives them.
+        items: cases, as `find_cases` gives them.
         output_dir: where the masks go.
         overwrite: take cases whose mask is there, too.
+        channels: what the network takes; a fourth axis of that length holds channels, any other one time.
     """
     chosen = []
     for item in items:
@@ -122,13 +85,14 @@ def pending(
             logger.info("%s: exists, skipped", item["case"])
             continue
         try:
-            if inspect(item["image"]).is_cine:
+            if inspect(item["image"], index=item.get("slice"), channels=channels).is_cine:
                 remedy = "Segment a cine frame by frame: volseg segment"
-                raise DataError(Problem(item["image"], "a volume with three axes", "time frames", remedy))
+                name = str(names_of(item["image"])[0])
+                raise DataError(Problem(name, "a volume with three axes", "time frames", remedy))
         except DataError as error:
             logger.error("left out: %s", error)
             continue
-        chosen.append(item)
+        chosen.append(dict(item))
     return chosen
 
 
@@ -136,7 +100,9 @@ def _holds(folder: str | Path, other: str | Path) -> bool:
     return Path(folder).is_dir() and Path(other).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _cases_of(path: Path) -> list[dict[str, str]]:
+def _cases_of(path: Path) -> list[dict[str, Any]]:
+    if path.is_file() and path.suffix.lower() == ".json":
+        return _cases_of_list(path)
     if not path.is_dir():
         return list_images(path)
     if is_series_folder(path):
@@ -151,96 +117,12 @@ def _cases_of(path: Path) -> list[dict[str, str]]:
         raise
 
 
-def _check_content(path: Path) -> None:
-    """Name what a file really is, where a library would only say that it is none of its own."""
-    remedy = "Copy or download the file again"
-    if not path.exists():
-        raise DataError(Problem(str(path), "an image", "nothing of that name", "Check the path"))
-    with path.open("rb") as stream:
-        start = stream.read(512).lstrip()
-    if not start:
-        raise DataError(Problem(str(path), "an image", "an empty file", remedy))
-    kind = next((kind for mark, kind in MAGIC.items() if start.startswith(mark)), "another kind of file")
-    if path.name.lower().endswith(".gz") and kind != "gzip":
-        raise DataError(Problem(str(path), "a file compressed by gzip", kind, remedy))
-    if start.startswith(b"<"):
-        raise DataError(Problem(str(path), "an image", kind, remedy))
-
-
-def _nifti_voxels(path: Path) -> tuple[np.ndarray, tuple[int, ...]]:
-    import nibabel as nib
-
+def _cases_of_list(path: Path) -> list[dict[str, Any]]:
+    datalist = load_datalist(path)
+    section = "testing" if datalist["testing"] else "training"
     try:
-        image = nib.load(path)
-        opener = gzip.open if path.name.lower().endswith(".gz") else open
-        with opener(path, "rb") as stream:
-            image = type(image).from_stream(stream)
-            shape = _trimmed(image.shape)
-            voxels = np.asanyarray(image.dataobj)
-            while stream.read(2**20):  # gzip compares its checksum only at the end of the stream
-                pass
-    except Exception as error:
-        if "Expected" in str(error) or _ends_early(path):
-            remedy = "Copy or download the file again"
-            raise DataError(Problem(str(path), "a complete file", "a truncated one", remedy)) from error
-        raise unreadable(path, error) from error
-    return voxels, shape
-
-
-def _ends_early(path: Path) -> bool:
-    """Whether a gzip stream stops before its end; the libraries then complain of whatever they missed first."""
-    if not path.name.lower().endswith(".gz"):
-        return False
-    try:
-        with gzip.open(path, "rb") as stream:
-            while stream.read(2**20):
-                pass
-    except EOFError:
-        return True
-    except (OSError, zlib.error):
-        return False
-    return False
-
-
-def _itk_voxels(path: Path) -> tuple[np.ndarray, tuple[int, ...]]:
-    import SimpleITK
-
-    image = read_itk(path)
-    voxels = SimpleITK.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        voxels = voxels.view([("", voxels.dtype)] * voxels.shape[-1])[..., 0]  # one record per voxel, as NIfTI's RGB
-    shape = image.GetSize()
-    if len(shape) > 3:  # only NIfTI has a time axis that is known as one
-        remedy = "Split it into single volumes, or convert the cine series to NIfTI"
-        found = f"{len(shape)} axes"
-        raise DataError(Problem(str(path), "a volume with three axes", found, remedy))
-    return voxels, _trimmed(shape)
-
-
-def _trimmed(shape: Iterable[int]) -> tuple[int, ...]:
-    sizes = [int(size) for size in shape]
-    while len(sizes) > 3 and sizes[-1] == 1:
-        sizes.pop()
-    return tuple(sizes)
-
-
-def _fault(voxels: np.ndarray, shape: tuple[int, ...]) -> tuple[str, str, str] | None:
-    """What was expected, what was found and the remedy, or None for a good volume."""
-    size = " x ".join(map(str, shape))
-    if not 2 <= len(shape) <= 4 or 0 in shape:
-        return "a volume with three axes, or four with time", f"shape {size}", "Split it into single volumes"
-    if min(shape[:2]) < 2:
-        return "at least two voxels along both in-plane axes", f"shape {size}", "Check the export"
-    if voxels.dtype.names or voxels.dtype.kind not in "iufb":
-        return "one real number per voxel", f"{_kind(voxels.dtype)} voxels", "Convert it to a grey-scale volume"
-    if voxels.dtype.kind == "f":
-        bad = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
-        if bad:
-            return "finite intensities", f"{bad} voxels that are NaN or infinite", "Repair the file or leave it out"
-    if voxels.min() == voxels.max():
-        return "an image with contrast", f"the value {voxels.flat[0]:g} everywhere", "Check the export"
-    return None
-
-
-def _kind(dtype: Any) -> str:
-    return "colour" if dtype.names else str(dtype)
+        found = items(datalist, dataset_dir=path.parent, section=section)
+    except DataError as error:
+        remedy = f"Put {path.name} into the folder that its paths start from"
+        raise DataError([replace(problem, remedy=remedy) for problem in error.problems]) from None
+    return [{key: value for key, value in item.items() if key not in TRUTH_KEYS} for item in found]

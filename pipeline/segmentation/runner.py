@@ -7,8 +7,9 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,21 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from pipeline.errors import DataError, Problem
+from pipeline.structures import numbers_of
 
 STAGES = ("read", "network", "write")
-NEEDED = (
-    "device",
-    "output_dir",
-    "checkpoint",
-    "labels",
-    "network",
-    "load_weights",
-    "preprocessing",
-    "inferer",
-    "postprocessing",
-)
+NEEDED = ("device", "output_dir", "labels", "network", "preprocessing", "inferer", "postprocessing")
+WEIGHTS = ("checkpoint", "load_weights")  # both, or neither where a network has nothing to load
 
 
 @dataclass
 class Run:
-    """One segmented image: its mask and the seconds to read and preprocess, of the network, to restore and write."""
+    """One segmented image: its mask, other files of the case (CASE_*) that postprocessing wrote beside it, and the
+    seconds to read and preprocess, of the network, to restore and write."""
 
     mask: Path
     seconds: dict[str, float]
+    others: list[Path] = field(default_factory=list)
 
 
 class BundleRunner:
@@ -51,7 +46,11 @@ class BundleRunner:
         overrides: configuration entries by id ("sw_batch_size", "inferer#overlap") instead of the file's.
 
     Attributes:
-        labels: structure name -> number, without the background.
+        labels: structure name -> number, or numbers where structures overlap (`pipeline.structures`), without the
+            background.
+        lesions: the bundle's `lesions` as far as its labels have them (structure -> organ that holds it), or None.
+        channels: the bundle's `in_channels`, 1 where it does not say.
+        checkpoints: the files of the weights; none where the bundle has no `checkpoint`, several for an ensemble.
         precision: "float32", or what autocast made of it; known after the first call.
 
     Raises:
@@ -72,15 +71,21 @@ class BundleRunner:
         self.name = self.folder.resolve().name
         self.version = _version(self.config)
         self._parser = self._parse(output_dir, weights, device, dict(overrides or {}))
-        self.checkpoint = Path(str(self._get("checkpoint")))
-        self.weights_sha256 = _digest(self.checkpoint)
+        self.checkpoints = self._find_checkpoints()
+        self.weights_sha256 = _digest(self.checkpoints)
         self.device = self._usable_device()
-        self.labels = {name: int(n) for name, n in self._get("labels").items() if int(n) != 0}
+        self.output_dir = Path(output_dir)
+        labels = self._get("labels")
+        named = numbers_of(labels, source=str(self.config))
+        self.labels: dict[str, int | list[int]] = {name: labels[name] for name in named}
+        lesions = self._get("lesions") if "lesions" in self._parser else None
+        self.lesions = {name: organ for name, organ in (lesions or {}).items() if name in named} or None
+        self.channels = int(self._get("in_channels")) if "in_channels" in self._parser else 1
         self.precision = "unknown"
         self._load()
 
     def __call__(self, item: Mapping[str, Any]) -> Run:
-        """Segment one item {"image": path, "case": name}: the bundle's own postprocessing writes the mask."""
+        """Segment one item {"image": path or paths, "case": name}: the bundle's own postprocessing writes the mask."""
         marks = [time.perf_counter()]
         data = self._preprocessing(dict(item))
         marks.append(time.perf_counter())
@@ -93,7 +98,8 @@ class BundleRunner:
         marks.append(time.perf_counter())
         mask = Path(self._postprocessing(data)["mask"])
         marks.append(time.perf_counter())
-        return Run(mask, {stage: marks[i + 1] - marks[i] for i, stage in enumerate(STAGES)})
+        others = sorted(path for path in self.output_dir.glob(f"{escape(item['case'])}_*") if path != mask)
+        return Run(mask, {stage: marks[i + 1] - marks[i] for i, stage in enumerate(STAGES)}, others)
 
     def _parse(
         self, output_dir: str | Path, weights: str | Path | None, device: str | None, overrides: dict[str, Any]
@@ -101,6 +107,7 @@ class BundleRunner:
         parser = ConfigParser()
         parser.read_config(str(self.config))
         missing = [key for key in NEEDED if key not in parser]
+        missing += [key for key in WEIGHTS if key not in parser and any(other in parser for other in WEIGHTS)]
         if missing:
             remedy = "Compare it with bundles/acdc/inference.json"
             raise DataError([Problem(str(self.config), f"the entry {key!r}", "none", remedy) for key in missing])
@@ -108,6 +115,9 @@ class BundleRunner:
         parser["bundle_root"] = str(self.folder)
         parser.update(overrides)
         parser["output_dir"] = str(output_dir)
+        if weights is not None and "checkpoint" not in parser:
+            remedy = "Leave --weights out"
+            raise DataError(Problem(str(self.config), "a bundle with weights", "one that has nothing to load", remedy))
         if weights is not None:
             parser["checkpoint"] = str(weights)
         if device is not None:
@@ -117,17 +127,36 @@ class BundleRunner:
     def _load(self) -> None:
         self._network = self._get("network")
         try:
-            self._get("load_weights")
+            if self.checkpoints:
+                self._get("load_weights")
         except Exception as error:
             why = root_cause(error)
             remedy = "Give the weights of this network, or the network of these weights"
-            raise DataError(Problem(str(self.checkpoint), "weights of this bundle's network", why, remedy)) from error
-        self._network.eval()
-        self._network.register_forward_pre_hook(self._note_precision)
+            file = ", ".join(map(str, self.checkpoints))
+            raise DataError(Problem(file, "weights of this bundle's network", why, remedy)) from error
+        if isinstance(self._network, torch.nn.Module):
+            self._network.eval()
+            self._network.register_forward_pre_hook(self._note_precision)
         self._preprocessing = self._get("preprocessing")
         self._inferer = self._get("inferer")
         self._postprocessing = self._get("postprocessing")
         self._autocast = self._get("autocast") if "autocast" in self._parser else nullcontext
+
+    def _find_checkpoints(self) -> list[Path]:
+        if "checkpoint" not in self._parser:
+            return []
+        found = self._get("checkpoint")
+        paths = [Path(str(path)) for path in (found if isinstance(found, list | tuple) else [found])]
+        remedy = (
+            f"Train them (python -m monai.bundle run training --config_file {self.folder}/train.json) "
+            "or give a file with --weights"
+        )
+        missing = [
+            Problem(str(path), "trained weights", "no such file", remedy) for path in paths if not path.is_file()
+        ]
+        if missing:
+            raise DataError(missing)
+        return paths
 
     def _usable_device(self) -> torch.device:
         try:
@@ -163,12 +192,17 @@ def find_config(bundle: str | Path) -> Path:
     raise DataError(Problem(str(bundle), "a bundle with inference.json", found, "Give a folder such as bundles/acdc"))
 
 
-def root_cause(error: BaseException) -> str:
-    """The innermost error of a chain in one line; MONAI wraps each one into several of its own."""
+def root_cause(error: BaseException, *, name_files: bool = False) -> str:
+    """The innermost error of a chain in one line; MONAI wraps each one into several of its own.
+
+    With `name_files` the file of each problem is named: where a case has several.
+    """
     while not isinstance(error, DataError) and (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, DataError):
-        return "; ".join(f"expected {p.expected}, found {p.found}" for p in error.problems)
+        named = [f"{Path(p.file).name}: " if name_files else "" for p in error.problems]
+        told = [f"expected {p.expected}, found {p.found}" for p in error.problems]
+        return "; ".join(map("".join, zip(named, told, strict=True)))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2])[:240]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -194,12 +228,13 @@ def _version(config: Path) -> str | None:
     return json.loads(metadata.read_text(encoding="utf-8")).get("version")
 
 
-def _digest(checkpoint: Path) -> str:
-    if not checkpoint.is_file():
-        remedy = (
-            "Train them (python -m monai.bundle run training --config_file bundles/acdc/train.json) "
-            "or give a file with --weights"
-        )
-        raise DataError(Problem(str(checkpoint), "trained weights", "no such file", remedy))
-    with checkpoint.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _digest(checkpoints: list[Path]) -> str | None:
+    """The sha256 of the weights, of several files one after the other; None where there are none."""
+    if not checkpoints:
+        return None
+    digest = hashlib.sha256()
+    for checkpoint in checkpoints:
+        with checkpoint.open("rb") as stream:
+            while block := stream.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -6,9 +6,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,61 +16,16 @@ from tqdm import tqdm
 from pipeline.errors import DataError, Problem
 from pipeline.segmentation.intake import find_cases, inspect
 from pipeline.segmentation.manifest import NAME, add_run, describe_program, read_runs, weights_of
+from pipeline.segmentation.results import CaseResult, Summary, record
 from pipeline.segmentation.statistics import measure, save_statistics
-from pipeline.volumes import is_nifti, mask_name, shape
+from pipeline.structures import Labels
+from pipeline.volumes import first_name, mask_name, names_of
 from pipeline.volumes.cine import join_masks, split_frames
 
 if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
 
 STATISTICS = "statistics.json"
-
-
-@dataclass
-class CaseResult:
-    """What became of one case: "done", "exists" (left alone) or "failed", and why; seconds per stage."""
-
-    case: str
-    image: str
-    mask: str
-    outcome: str
-    reason: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-    shape: list[int] | None = None
-    spacing_mm: list[float] | None = None
-    frames: int = 1
-    volumes: dict[str, Any] | None = None
-
-    def line(self) -> str:
-        """The case in one line."""
-        if self.outcome == "failed":
-            return f"{self.case}: FAILED, {self.reason}"
-        if self.outcome == "exists":
-            return f"{self.case}: exists, skipped" + (f" ({self.reason})" if self.reason else "")
-        stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
-        frames = f", {self.frames} frames" if self.frames > 1 else ""
-        return f"{self.case}: done in {sum(self.seconds.values()):.1f} s ({stages}){frames}"
-
-
-@dataclass
-class Summary:
-    """Every case's result and where the results are."""
-
-    cases: list[CaseResult]
-    output: Path
-    manifest: Path
-
-    @property
-    def exit_code(self) -> int:
-        """1 if a case failed, else 0."""
-        return int(any(case.outcome == "failed" for case in self.cases))
-
-    def line(self) -> str:
-        """Counts and places in one line."""
-        counts = Counter(case.outcome for case in self.cases)
-        named = ("done", "done"), ("exists", "existed already"), ("failed", "FAILED")
-        told = ", ".join(f"{counts[outcome]} {word}" for outcome, word in named if counts[outcome])
-        return f"{told}; results in {self.output}, details in {self.manifest}"
 
 
 def segment(
@@ -88,22 +42,25 @@ def segment(
     progress: bool = True,
     echo: Callable[[str], None] = tqdm.write,
 ) -> Summary:
-    """Segment images: OUTPUT/CASE.nii.gz for each, uint8, on exactly the image's grid.
+    """Segment images: OUTPUT/CASE.nii.gz for each, uint8, on exactly the image's grid; OUTPUT/CASE.png for a picture.
 
     Runs the network, preprocessing, inferer and postprocessing of the bundle's inference.json. A mask that exists is
     left alone, so that a second call does what is missing (also previews and statistics). Each mask appears whole or
-    not at all. OUTPUT/manifest.json gains one entry for each call, also for one that was interrupted.
+    not at all, after the other files of its case that the bundle writes (CASE_instances.nii.gz, for example).
+    OUTPUT/manifest.json gains one entry for each call, also for one that was interrupted.
 
     Args:
-        inputs: an image (NIfTI, .mha, .mhd, .nrrd), a folder of images, the folder of a DICOM series, or several of
-            these. A NIfTI file with a time axis is segmented frame by frame and gives one 4D mask.
+        inputs: an image (NIfTI, .mha, .mhd, .nrrd, PNG, JPEG, BMP, TIFF), a folder of images, the folder of a DICOM
+            series, a datalist (.json: several modalities in one case, single slices of a stack), or several of these.
+            A NIfTI file with a time axis is segmented frame by frame and gives one 4D mask.
         output: a folder, made where it is missing.
         bundle: folder with inference.json, or such a file.
         weights: a checkpoint instead of the bundle's models/model.pt.
         device: "cpu", "cuda", "cuda:1"; default the bundle's choice.
         overwrite: do existing masks, previews and statistics again.
         preview: also draw OUTPUT/CASE_preview.png.
-        statistics: also write OUTPUT/statistics.json, millilitres of each structure.
+        statistics: also write OUTPUT/statistics.json, millilitres of each structure (and each lesion, where the bundle
+            has `lesions`).
         overrides: entries of inference.json by id, instead of the file's.
         progress: a progress bar on stderr, if that is a terminal.
         echo: takes each line that is for people.
@@ -139,7 +96,7 @@ def segment(
         finally:  # also what an interrupted call has done is told
             if statistics:
                 _save_statistics(output, results, runner.labels)
-            add_run(output, _record(runner, program, options, results, len(items)))
+            add_run(output, record(runner, program, options, results, len(items)))
     summary = Summary(results, output, output / NAME)
     echo(summary.line())
     return summary
@@ -158,12 +115,12 @@ class _Job:
     progress: bool
     runs: list[dict[str, Any]]
 
-    def __call__(self, item: Mapping[str, str]) -> CaseResult:
+    def __call__(self, item: Mapping[str, Any]) -> CaseResult:
         from pipeline.segmentation.runner import root_cause
 
         case, image = item["case"], item["image"]
         mask = self.output / mask_name(case, image)
-        result = CaseResult(case, str(image), str(mask), "done")
+        result = CaseResult(case, image, str(mask), "done", slice=item.get("slice"))
         try:
             if mask.exists() and not self.overwrite:
                 result.outcome, result.reason = "exists", self._other_weights(case)
@@ -171,24 +128,29 @@ class _Job:
                 self._segment(item, mask, result)
             self._extras(item, mask, result)
         except Exception as error:  # any library's error is this case's alone
-            result.outcome, result.reason = "failed", root_cause(error)
+            several = not isinstance(image, str | Path)
+            result.outcome, result.reason = "failed", root_cause(error, name_files=several)
         finally:
             for leftover in self.scratch.iterdir():
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         return result
 
-    def _segment(self, item: Mapping[str, str], mask: Path, result: CaseResult) -> None:
+    def _segment(self, item: Mapping[str, Any], mask: Path, result: CaseResult) -> None:
         start = time.perf_counter()
-        info = inspect(item["image"])
-        result.shape, result.spacing_mm, result.frames = list(info.shape), list(info.spacing), info.frames
+        info = inspect(item["image"], index=item.get("slice"), channels=self.runner.channels)
+        result.shape, result.frames = list(info.shape), info.frames
+        result.spacing_mm = list(info.spacing) if info.has_geometry else None
         result.seconds = {"read": time.perf_counter() - start, "network": 0.0, "write": 0.0}
-        if is_nifti(item["image"]) and len(shape(item["image"])) != 3:
+        if info.is_cine:
             self._segment_frames(item, mask, result)
         else:
             os.replace(self._run(item, result), mask)
         result.seconds = {stage: round(seconds, 4) for stage, seconds in result.seconds.items()}
 
-    def _segment_frames(self, item: Mapping[str, str], mask: Path, result: CaseResult) -> None:
+    def _segment_frames(self, item: Mapping[str, Any], mask: Path, result: CaseResult) -> None:
+        if not isinstance(item["image"], str):
+            remedy = "Split the series into its frames, one case each"
+            raise DataError(Problem(str(first_name(item["image"])), "channels without time", "time frames", remedy))
         folder = self.scratch / "frames"
         folder.mkdir()
         frames = split_frames(item["image"], folder, item["case"])
@@ -207,22 +169,36 @@ class _Job:
             return self._run(frame, result)
         except Exception as error:
             found = f"{frame['case']}: {root_cause(error)}"
-            raise DataError(Problem(result.image, "a mask of every frame", found, "Look at this frame")) from error
+            file = str(first_name(result.image))
+            raise DataError(Problem(file, "a mask of every frame", found, "Look at this frame")) from error
 
-    def _run(self, item: Mapping[str, str], result: CaseResult) -> Path:
+    def _run(self, item: Mapping[str, Any], result: CaseResult) -> Path:
         run = self.runner(item)
         for stage, seconds in run.seconds.items():
             result.seconds[stage] += seconds
+        for file in run.others:
+            place = self.output / file.name
+            os.replace(file, place)
+            result.others.append(str(place))
         return run.mask
 
-    def _extras(self, item: Mapping[str, str], mask: Path, result: CaseResult) -> None:
+    def _extras(self, item: Mapping[str, Any], mask: Path, result: CaseResult) -> None:
         if self.statistics:
-            result.volumes = measure(mask, item["image"], self.runner.labels)
+            options = {"lesions": self.runner.lesions} if self.runner.lesions else {}
+            result.volumes = measure(mask, item["image"], self.runner.labels, **options)
         picture = self.output / f"{item['case']}_preview.png"
         if self.preview and (self.overwrite or result.outcome == "done" or not picture.exists()):
             from pipeline.segmentation.preview import draw_preview
 
-            draw_preview(item["image"], mask, self.runner.labels, picture, title=item["case"], overwrite=True)
+            draw_preview(
+                item["image"],
+                mask,
+                self.runner.labels,
+                picture,
+                title=item["case"],
+                index=item.get("slice"),
+                overwrite=True,
+            )
 
     def _other_weights(self, case: str) -> str:
         made_by = weights_of(self.runs, case)
@@ -231,44 +207,30 @@ class _Job:
         return f"made by other weights, {made_by[:12]}; --overwrite does it again"
 
 
-def _check_output(items: Iterable[Mapping[str, str]], output: Path) -> None:
+def _check_output(items: Iterable[Mapping[str, Any]], output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise DataError(Problem(str(output), "a folder for the masks", "a file", "Name a folder"))
     problems = [
-        Problem(item["image"], "an output beside the image", "the image itself", "Choose another output folder")
+        Problem(str(name), "an output beside the image", "the image itself", "Choose another output folder")
         for item in items
-        if (output / mask_name(item["case"], item["image"])).resolve() == Path(item["image"]).resolve()
+        for name in names_of(item["image"])
+        if (output / mask_name(item["case"], item["image"])).resolve() == Path(name).resolve()
     ]
     if problems:
         raise DataError(problems)
 
 
-def _announcement(items: list[dict[str, str]], runner: BundleRunner, output: Path) -> str:
+def _announcement(items: list[dict[str, Any]], runner: BundleRunner, output: Path) -> str:
     number = f"{len(items)} case" + ("s" if len(items) > 1 else "")
     version = f" {runner.version}" if runner.version else ""
-    return f"{number} by {runner.name}{version} ({runner.checkpoint}) on {runner.device} -> {output}"
+    weights = ", ".join(map(str, runner.checkpoints)) or "no weights"
+    return f"{number} by {runner.name}{version} ({weights}) on {runner.device} -> {output}"
 
 
-def _save_statistics(output: Path, results: Iterable[CaseResult], labels: Mapping[str, int]) -> None:
+def _save_statistics(output: Path, results: Iterable[CaseResult], labels: Labels) -> None:
     cases = {
         result.case: {"image": result.image, "mask": result.mask, **result.volumes}
         for result in results
         if result.volumes is not None
     }
     save_statistics(output / STATISTICS, cases, labels)
-
-
-def _record(
-    runner: BundleRunner, program: dict[str, str], options: dict[str, Any], results: list[CaseResult], asked: int
-) -> dict[str, Any]:
-    cases = [{name: value for name, value in asdict(result).items() if name != "volumes"} for result in results]
-    return {
-        "program": program,
-        "bundle": {"name": runner.name, "version": runner.version, "config": str(runner.config)},
-        "weights": {"file": str(runner.checkpoint), "sha256": runner.weights_sha256},
-        "device": str(runner.device),
-        "precision": runner.precision,
-        "options": options,
-        "complete": len(results) == asked,
-        "cases": cases,
-    }

@@ -10,11 +10,12 @@ from pipeline.volumes.grid import (
     spacing,
     voxel_ml,
 )
-from pipeline.volumes.masks import GRID_FIELDS, read_mask, write_mask, write_slice
+from pipeline.volumes.masks import GRID_FIELDS, read_mask, write_mask
 from pipeline.volumes.names import (
     ITK_SUFFIXES,
     NIFTI_SUFFIXES,
     PICTURE_SUFFIXES,
+    Names,
     first_name,
     is_nifti,
     is_picture,
@@ -29,6 +30,7 @@ __all__ = [
     "NIFTI_SUFFIXES",
     "PICTURE_AFFINE",
     "PICTURE_SUFFIXES",
+    "Names",
     "affine",
     "first_name",
     "has_geometry",
@@ -44,5 +46,4 @@ __all__ = [
     "suffix_of",
     "voxel_ml",
     "write_mask",
-    "write_slice",
 ]

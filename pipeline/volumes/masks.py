@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.volumes.grid import has_geometry, read_image, shape
+from pipeline.volumes.grid import has_geometry, shape
 from pipeline.volumes.itk import itk_header, read_itk
 from pipeline.volumes.names import ITK_SUFFIXES, Names, first_name, is_nifti, is_picture, suffix_of
 from pipeline.volumes.nifti import load_nifti, raw_header, read_nifti
@@ -63,16 +63,6 @@ def write_mask(
         ValueError: a value is not an integer of the type.
     """
     return _write(_whole(mask, dtype), first_name(like), Path(output), index, overwrite)
-
-
-def write_slice(image: str | Path, index: int, output: str | Path, *, overwrite: bool = False) -> Path:
-    """Write one slice (third axis, counted from 0) of a volume as a volume of its own, (X, Y, 1), where it lies.
-
-    NIfTI stays NIfTI; anything else takes the format of the output's suffix. Raises as `write_mask`.
-    """
-    voxels = read_image(image)
-    _check_index(image, voxels.shape, index)
-    return _write(voxels[:, :, index : index + 1], image, Path(output), index, overwrite)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -193,6 +183,7 @@ def _write_itk(array: np.ndarray, like: str | Path, temporary: Path, index: int 
 
 def _fitted(array: np.ndarray, wanted: tuple[int, ...], like: str | Path, index: int | None) -> np.ndarray:
     if index is not None:
+        wanted = _padded(wanted) if len(wanted) > 3 else wanted
         _check_index(like, wanted, index)
         wanted = (*wanted[:2], 1)[: len(wanted)]
     if _padded(array.shape) == _padded(wanted):
@@ -212,7 +203,7 @@ def _fitted(array: np.ndarray, wanted: tuple[int, ...], like: str | Path, index:
 def _check_index(image: str | Path, size: tuple[int, ...], index: int) -> None:
     depth = size[2] if len(size) > 2 else 1
     if not 0 <= index < depth or len(size) > 3:
-        found = "x".join(map(str, size))
+        found = " x ".join(map(str, size))
         remedy = "Correct the datalist; slices count from 0 along the third axis"
         raise DataError(Problem(str(image), f"a volume with a slice {index}", f"shape {found}", remedy))
 

@@ -20,8 +20,9 @@ def cases(root):
 
 
 def test_all_suffixes_are_found_in_subfolders_and_sorted(tmp_path):
-    fill(tmp_path, "b.nii", "a/x.nii.gz", "c.mha", "d.mhd", "d.raw", "e.nrrd", "F.NII.GZ", "g.txt", "h.png")
-    assert sorted(cases(tmp_path)) == ["F", "b", "c", "d", "e", "x"]
+    fill(tmp_path, "b.nii", "a/x.nii.gz", "c.mha", "d.mhd", "d.raw", "e.nrrd", "F.NII.GZ", "g.txt")
+    fill(tmp_path, "h.png", "i.JPG", "j.jpeg", "k.bmp", "l.tif", "m.tiff", "n.gif")
+    assert sorted(cases(tmp_path)) == ["F", "b", "c", "d", "e", "h", "i", "j", "k", "l", "m", "x"]
     paths = [item["image"] for item in list_images(tmp_path)]
     assert paths == sorted(paths)
 
@@ -29,7 +30,8 @@ def test_all_suffixes_are_found_in_subfolders_and_sorted(tmp_path):
 def test_masks_and_hidden_files_are_left_out(tmp_path):
     hidden = ("._a.nii.gz", ".cache/b.nii.gz", ".c.nii")
     fill(tmp_path, "a.nii.gz", "a_gt.nii.gz", "a_seg.nii", "a_mask.mha", "a_pred.nrrd", "maskless.nii", *hidden)
-    assert cases(tmp_path) == ["a", "maskless"]
+    fill(tmp_path, "a_instances.nii.gz", "a_preview.png", "b_seg.png", "c_mask.bmp", "c.jpg")
+    assert cases(tmp_path) == ["a", "c", "maskless"]
 
 
 def test_a_cine_is_left_out_only_beside_its_own_frames(tmp_path):
@@ -39,8 +41,8 @@ def test_a_cine_is_left_out_only_beside_its_own_frames(tmp_path):
 
 
 def test_names_that_occur_twice_get_their_folders(tmp_path):
-    fill(tmp_path, "a/ct.nii.gz", "b/ct.nii.gz", "b/ct.mha", "other.nii")
-    assert cases(tmp_path) == ["a_ct", "b_ct_mha", "b_ct_nii_gz", "other"]
+    fill(tmp_path, "a/ct.nii.gz", "b/ct.nii.gz", "b/ct.mha", "other.nii", "x.png", "x.jpg")
+    assert cases(tmp_path) == ["a_ct", "b_ct_mha", "b_ct_nii_gz", "other", "x_jpg", "x_png"]
 
 
 def test_names_that_cannot_be_told_apart_are_refused(tmp_path):
@@ -70,4 +72,4 @@ def test_nothing_to_segment_is_one_line(tmp_path, name):
         list_images(tmp_path / name)
     assert len(caught.value.problems) == 1
     if name != "missing":
-        assert ".nii.gz, .nii, .mha, .mhd, .nrrd" in str(caught.value)
+        assert ".nii.gz, .nii, .mha, .mhd, .nrrd, .png, .jpg" in str(caught.value)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 import SimpleITK
 from image_files import acdc_like, dicom_series, itk_image, oblique_affine
+from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.segmentation.intake import find_cases, inspect, pending
+from pipeline.volumes import nifti
 
 VOXELS = np.random.default_rng(0).integers(0, 900, (16, 15, 4)).astype(np.int16)
 
@@ -196,3 +200,90 @@ def test_pending_leaves_out_what_is_there_broken_or_a_cine_and_says_why(tmp_path
     assert "volseg segment" in told
     assert "page.nii.gz" in told
     assert [item["case"] for item in pending(cases, out, overwrite=True)] == ["good", "done"]
+
+
+def test_channels_and_slices(tmp_path: Path) -> None:
+    first, second = (acdc_like(tmp_path / f"{name}.nii.gz", VOXELS) for name in ("one", "two"))
+    info = inspect([first, second], index=1)
+    assert (info.shape, info.has_geometry) == ((16, 15, 1), True)
+    Image.fromarray(VOXELS[..., 0].T.astype(np.uint8)).save(tmp_path / "a.png")
+    info = inspect(tmp_path / "a.png")
+    assert (info.shape, info.spacing, info.frames, info.has_geometry) == ((16, 15, 1), (1, 1, 1), 1, False)
+    cine = acdc_like(tmp_path / "cine.nii.gz", np.stack([VOXELS] * 3, axis=-1))
+    assert not inspect(cine, channels=3).is_cine
+    with pytest.raises(DataError, match="a volume with a slice 4, counted from 0, found shape 16 x 15 x 4"):
+        inspect(first, index=4)
+    with pytest.raises(DataError, match=r"cine\.nii\.gz: expected channels without time, found 3 time frames"):
+        inspect([cine, cine])
+
+
+@pytest.mark.parametrize("part", [2**21, 50])
+def test_only_the_slice_must_have_contrast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr(nifti, "PART", part)
+    voxels = np.full((16, 15, 4), 3, np.int16)
+    voxels[..., 2] = VOXELS[..., 2]
+    image = acdc_like(tmp_path / "a.nii.gz", voxels)
+    inspect(image)
+    inspect(image, index=2)
+    for index in (0, 1, 3):
+        with pytest.raises(DataError, match="the value 3 everywhere"):
+            inspect(image, index=index)
+    colour = np.zeros((5, 6, 3), np.uint8)
+    colour[2, 3, 0] = 9
+    Image.fromarray(colour).save(tmp_path / "red.png")
+    assert inspect(tmp_path / "red.png").shape == (6, 5, 1)
+
+
+@pytest.mark.parametrize(("other", "found"), [
+    ("b.mha", r"b\.mha: expected a file of the same kind as a\.nii\.gz"),
+    ("b.png", r"b\.png: expected a file of the same kind as a\.nii\.gz"),
+    ("short.nii.gz", r"the shape 16 x 15 x 4 of a\.nii\.gz, found 16 x 15 x 3"),
+    ("far.nii.gz", r"the grid of a\.nii\.gz, found one up to 4\.00 mm away"),
+    ("absent.nii.gz", "nothing of that name"),
+])  # fmt: skip
+def test_channels_that_do_not_fit(tmp_path: Path, other: str, found: str) -> None:
+    image = acdc_like(tmp_path / "a.nii.gz", VOXELS)
+    SimpleITK.WriteImage(itk_image(VOXELS, np.diag([-1.5, -1.25, 10, 1])), str(tmp_path / "b.mha"))
+    Image.fromarray(VOXELS[..., 0].T.astype(np.uint8)).save(tmp_path / "b.png")
+    acdc_like(tmp_path / "short.nii.gz", VOXELS[..., :3])
+    acdc_like(tmp_path / "far.nii.gz", VOXELS, spacing=(1.5, 1.25, 9.0))
+    with pytest.raises(DataError, match=found) as caught:
+        inspect([image, tmp_path / other])
+    assert len(caught.value.problems) == 1
+
+
+def test_memory_of_a_big_compressed_scan(tmp_path: Path) -> None:
+    """A quarter of a whole-body CT takes one part of it in memory, whatever its size."""
+    voxels = np.zeros((256, 256, 400), np.int16)
+    voxels[::7, ::5] = 900
+    image = nib.Nifti1Image(voxels, np.eye(4))
+    image.header.set_slope_inter(0.5, -10)
+    image.to_filename(tmp_path / "big.nii.gz")
+    tracemalloc.start()
+    inspect(tmp_path / "big.nii.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * nifti.PART < voxels.nbytes * 1.3
+
+
+def test_datalists_are_input(tmp_path: Path) -> None:
+    good(tmp_path / "a.nii.gz")
+    good(tmp_path / "b.nii.gz")
+    items = [
+        {"image": "a.nii.gz", "label": "b.nii.gz", "case": "x", "slice": 0, "fold": 1, "patient": "p"},
+        {"image": "a.nii.gz", "label": "b.nii.gz", "case": "y", "slice": 1, "structures": {"RV": [2]}},
+        {"image": ["a.nii.gz", "b.nii.gz"], "label": "b.nii.gz", "case": "z"},
+    ]
+    (tmp_path / "list.json").write_text(json.dumps({"training": items}))
+    path = str(tmp_path / "a.nii.gz")
+    assert find_cases(tmp_path / "list.json") == [
+        {"image": path, "case": "x", "slice": 0, "patient": "p"},
+        {"image": path, "case": "y", "slice": 1},
+        {"image": [path, str(tmp_path / "b.nii.gz")], "case": "z"},
+    ]
+    (tmp_path / "list.json").write_text(json.dumps({"training": items, "testing": [{"image": "b.nii.gz"}]}))
+    assert names(find_cases(tmp_path / "list.json")) == ["b"]
+    assert names(pending(find_cases(tmp_path / "list.json"), tmp_path / "out")) == ["b"]
+    (tmp_path / "list.json").write_text(json.dumps({"training": [{"image": "c.nii.gz", "label": "c.nii.gz"}]}))
+    with pytest.raises(DataError, match=r"Put list\.json into the folder that its paths start from"):
+        find_cases(tmp_path / "list.json")

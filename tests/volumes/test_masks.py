@@ -12,7 +12,7 @@ from image_files import acdc_like, dicom_series, itk_image, oblique_affine
 from PIL import Image
 
 from pipeline.errors import DataError
-from pipeline.volumes import affine, read_image, read_mask, spacing, write_mask, write_slice
+from pipeline.volumes import affine, read_image, read_mask, spacing, write_mask
 
 SHAPE = (5, 4, 3)
 VOXELS = np.random.default_rng(0).integers(0, 900, SHAPE).astype(np.int16)
@@ -73,27 +73,11 @@ def test_a_slice_of_other_formats(tmp_path: Path, kind: str) -> None:
     assert np.allclose(affine(path), matrix @ shift, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["stack.nii.gz", "stack.mha"])
-def test_a_slice_of_the_image_itself(tmp_path: Path, name: str) -> None:
-    image = tmp_path / name
-    if name.endswith("mha"):
-        SimpleITK.WriteImage(itk_image(VOXELS, oblique_affine()), str(image))
-    else:
-        nib.Nifti1Image(VOXELS, oblique_affine()).to_filename(image)
-    path = write_slice(image, 1, tmp_path / f"one_{name}")
-    assert np.array_equal(read_image(path), VOXELS[:, :, 1:2])
-    assert np.allclose(affine(path) @ (2, 3, 0, 1), oblique_affine() @ (2, 3, 1, 1), atol=1e-3)
-
-
 @pytest.mark.parametrize("index", [-1, 3])
 def test_a_slice_that_is_not_there(tmp_path: Path, index: int) -> None:
     image = acdc_like(tmp_path / "stack.nii.gz", VOXELS)
-    for call in (
-        lambda: write_mask(SLICE, image, tmp_path / "mask.nii.gz", index=index),
-        lambda: write_slice(image, index, tmp_path / "mask.nii.gz"),
-    ):
-        with pytest.raises(DataError, match=f"a slice {index}, found shape 5x4x3"):
-            call()
+    with pytest.raises(DataError, match=f"a slice {index}, found shape 5 x 4 x 3"):
+        write_mask(SLICE, image, tmp_path / "mask.nii.gz", index=index)
     with pytest.raises(DataError, match="found one of 5 x 4 x 3"):
         write_mask(np.zeros(SHAPE, np.uint8), image, tmp_path / "mask.nii.gz", index=0)
 

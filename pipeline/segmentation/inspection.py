@@ -1,0 +1,206 @@
+"""Whether an image is fit to be segmented: read to its last byte, slab by slab."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import DataError, Problem
+from pipeline.volumes import Names, affine, has_geometry, is_nifti, is_picture, names_of, spacing
+from pipeline.volumes.itk import read_itk
+from pipeline.volumes.nifti import load_nifti, nifti_parts
+from pipeline.volumes.pictures import read_picture, read_picture_folder
+
+MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
+GRID_MM = 0.01  # as far as the corners of two channels may lie apart
+
+Fault = tuple[str, str, str]  # what was expected, what was found, the remedy
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What is known of a readable image.
+
+    Args:
+        shape: in nibabel's axis order; of a picture (X, Y, 1).
+        spacing: mm; 1 each where the image has no geometry.
+        frames: number of time frames.
+        has_geometry: whether the file says where its voxels lie; pictures do not.
+    """
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, float, float]
+    frames: int = 1
+    has_geometry: bool = True
+
+    @property
+    def is_cine(self) -> bool:
+        """Whether there is a fourth axis with more than one time frame."""
+        return self.frames > 1
+
+
+def inspect(image: Names, *, index: int | None = None, channels: int = 1) -> ImageInfo:
+    """Read an image to its last byte and make sure that a network can use it.
+
+    Memory stays at a few million voxels for NIfTI, at the stored voxels for every other format.
+
+    Args:
+        image: NIfTI, MetaImage, NRRD, a picture, the folder of a DICOM series or of pictures; or several files of one
+            kind that are channels on one grid.
+        index: the case is this slice alone (third axis, counted from 0).
+        channels: what the network takes; a fourth axis of that length holds channels, any other one time.
+
+    Returns:
+        its grid; with `index` that of the slice.
+
+    Raises:
+        DataError: empty, truncated or damaged (gzip's checksum), of another format, not 2D, 3D or 3D + time, more than
+            one value per voxel, NaN or infinity, one value everywhere, no positive spacing, no such slice, channels of
+            several formats or on several grids; of each file the first fault.
+    """
+    files = [Path(name) for name in names_of(image)]
+    infos, problems = [], []
+    for file in files:
+        try:
+            infos.append(_inspect(file, index, channels))
+        except DataError as error:
+            problems += error.problems
+    if not problems:
+        problems = list(_differences(files, infos))
+    if problems:
+        raise DataError(problems)
+    return infos[0]
+
+
+def _inspect(path: Path, index: int | None, channels: int) -> ImageInfo:
+    if not path.is_dir():
+        _check_content(path)
+    shape, parts = _parts(path)
+    fault = _shape_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
+    if fault:
+        raise DataError(Problem(str(path), *fault))
+    frames = shape[3] if len(shape) > 3 and shape[3] != channels else 1
+    shape = shape if index is None else (*shape[:2], 1)
+    return ImageInfo(shape=shape, spacing=spacing(path), frames=frames, has_geometry=has_geometry(path))
+
+
+def _differences(files: list[Path], infos: list[ImageInfo]) -> Iterator[Problem]:
+    first = files[0]
+    remedy = "Resample the channels to one grid, in files of one kind"
+    for file, info in zip(files[1:], infos[1:], strict=True):
+        size, wanted = (" x ".join(map(str, one.shape)) for one in (info, infos[0]))
+        if is_nifti(file) != is_nifti(first) or info.has_geometry != infos[0].has_geometry:
+            yield Problem(str(file), f"a file of the same kind as {first.name}", file.name, remedy)
+        elif size != wanted:
+            yield Problem(str(file), f"the shape {wanted} of {first.name}", size, remedy)
+        elif (apart := _corner_distance(affine(file), affine(first), info.shape)) > GRID_MM:
+            yield Problem(str(file), f"the grid of {first.name}", f"one up to {apart:.2f} mm away", remedy)
+        elif info.is_cine:
+            yield Problem(str(file), "channels without time", f"{info.frames} time frames", "Split them into volumes")
+
+
+def _corner_distance(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    corners = np.array([(x, y, z, 1) for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, (*shape, 1)[2])])
+    return float(np.linalg.norm(corners @ (one - other).T, axis=1).max())
+
+
+def _check_content(path: Path) -> None:
+    """Name what a file really is, where a library would only say that it is none of its own."""
+    remedy = "Copy or download the file again"
+    if not path.exists():
+        raise DataError(Problem(str(path), "an image", "nothing of that name", "Check the path"))
+    with path.open("rb") as stream:
+        start = stream.read(512).lstrip()
+    if not start:
+        raise DataError(Problem(str(path), "an image", "an empty file", remedy))
+    kind = next((kind for mark, kind in MAGIC.items() if start.startswith(mark)), "another kind of file")
+    if path.name.lower().endswith(".gz") and kind != "gzip":
+        raise DataError(Problem(str(path), "a file compressed by gzip", kind, remedy))
+    if start.startswith(b"<"):
+        raise DataError(Problem(str(path), "an image", kind, remedy))
+
+
+def _parts(path: Path) -> tuple[tuple[int, ...], Iterable[np.ndarray]]:
+    """The shape, and the voxels in parts with the first axis fastest; colour as several such volumes in a row."""
+    if is_nifti(path):
+        image = load_nifti(path)
+        return _trimmed(image.shape), nifti_parts(path, image)
+    if not has_geometry(path):
+        voxels = read_picture(path) if is_picture(path) else read_picture_folder(path)
+        return voxels.shape[-3:], [channel.ravel(order="F") for channel in voxels.reshape(-1, *voxels.shape[-3:])]
+    return _itk_parts(path)
+
+
+def _itk_parts(path: Path) -> tuple[tuple[int, ...], Iterable[np.ndarray]]:
+    image = read_itk(path)
+    shape = image.GetSize()
+    if len(shape) > 3:  # only NIfTI has a time axis that is known as one
+        remedy = "Split it into single volumes, or convert the cine series to NIfTI"
+        raise DataError(Problem(str(path), "a volume with three axes", f"{len(shape)} axes", remedy))
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        return _trimmed(shape), [np.zeros(1, "u1, u1")]  # one record per voxel, as NIfTI's RGB
+    return _trimmed(shape), _slabs(image)
+
+
+def _slabs(image: Any) -> Iterator[np.ndarray]:
+    """Slice by slice; the view is good for as long as the image lives, which this generator holds."""
+    import SimpleITK
+
+    for part in SimpleITK.GetArrayViewFromImage(image):
+        yield np.array(part).ravel()
+
+
+def _trimmed(shape: Iterable[int]) -> tuple[int, ...]:
+    sizes = [int(size) for size in shape]
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    return tuple(sizes)
+
+
+def _chosen(parts: Iterable[np.ndarray], shape: tuple[int, ...], index: int | None) -> Iterator[np.ndarray]:
+    """The parts, or what they hold of one slice; all of them are read."""
+    size, whole = math.prod(shape[:2]), math.prod(shape)
+    done = 0
+    for part in parts:
+        if index is None:
+            yield part
+        else:
+            start = index * size - done % whole
+            yield part[max(start, 0) : max(start + size, 0)]
+        done += part.size
+
+
+def _shape_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
+    size = " x ".join(map(str, shape))
+    if not 2 <= len(shape) <= 4 or 0 in shape:
+        return "a volume with three axes, or four with time", f"shape {size}", "Split it into single volumes"
+    if min(shape[:2]) < 2:
+        return "at least two voxels along both in-plane axes", f"shape {size}", "Check the export"
+    if index is not None and (len(shape) > 3 or not 0 <= index < (*shape, 1)[2]):
+        return f"a volume with a slice {index}, counted from 0", f"shape {size}", "Build the datalist again"
+    return None
+
+
+def _value_fault(parts: Iterable[np.ndarray]) -> Fault | None:
+    """What is wrong with the values; every part is read, so that a damaged file is known as such."""
+    low, high, bad = np.inf, -np.inf, 0
+    odd = ""
+    for part in parts:
+        if part.dtype.names or part.dtype.kind not in "iufb":
+            odd = "colour" if part.dtype.names else str(part.dtype)
+        elif part.size:
+            if part.dtype.kind == "f":
+                bad += part.size - int(np.count_nonzero(np.isfinite(part)))
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
+    if odd:
+        return "one real number per voxel", f"{odd} voxels", "Convert it to a grey-scale volume"
+    if bad:
+        return "finite intensities", f"{bad} voxels that are NaN or infinite", "Repair the file or leave it out"
+    if low == high:
+        return "an image with contrast", f"the value {low:g} everywhere", "Check the export"
+    return None
