@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +141,13 @@ class VolumeReader(ImageReader):
         self.nifti = LeanNiftiReader()
         self.itk = SimpleITKReader()
         self.pictures = PictureReader(labels=labels)
-        self.used: ImageReader = self.nifti
 
     def verify_suffix(self, filename: Names) -> bool:
         """Whether one of the readers knows all of the names."""
         return any(reader.verify_suffix(filename) for reader in (self.nifti, self.itk, self.pictures))
 
-    def read(self, data: Names, **kwargs: Any) -> Any:
-        """What the reader for these names makes of them.
+    def read(self, data: Names, **kwargs: Any) -> tuple[ImageReader, Any]:
+        """The reader for these names and what it makes of them; nothing is kept, so threads may share one reader.
 
         Raises:
             DataError: unreadable, or channels in formats that do not go together.
@@ -159,12 +159,13 @@ class VolumeReader(ImageReader):
             found = f"{Path(odd).name} beside {Path(names[0]).name}"
             remedy = "Convert them to one format"
             raise DataError(Problem(str(odd), "all channels of a case in one kind of file", found, remedy))
-        self.used = readers[0]
-        return self.used.read(data, **kwargs)
+        reader = copy(readers[0])  # MONAI's keeps the names between `read` and `get_data`
+        return reader, reader.read(data, **kwargs)
 
-    def get_data(self, img: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Array and metadata of what `read` has just returned."""
-        array, meta = self.used.get_data(img)
+    def get_data(self, img: tuple[ImageReader, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Array and metadata of what `read` returned."""
+        reader, images = img
+        array, meta = reader.get_data(images)
         return array, {"has_geometry": True, **meta}
 
     def _reader_of(self, name: str | Path) -> ImageReader:

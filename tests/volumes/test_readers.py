@@ -193,3 +193,15 @@ def test_slices_that_each_say_to_be_a_series_are_one_stack(tmp_path: Path) -> No
     (folder / "3.dcm").unlink()
     with pytest.raises(DataError, match="slice distances"):
         SimpleITKReader().read(folder)
+
+
+def test_threads_share_a_reader_without_mixing_their_files(tmp_path: Path) -> None:
+    """CacheDataset loads in threads, and MONAI's readers remember names between `read` and `get_data`."""
+    reader = VolumeReader()
+    for number in (1, 2, 3):
+        nib.save(nib.Nifti1Image(np.full((4, 4, number), number, np.int16), np.eye(4)), tmp_path / f"{number}.nii.gz")
+    names = [tmp_path / "1.nii.gz", [tmp_path / "2.nii.gz", tmp_path / "2.nii.gz"], tmp_path / "3.nii.gz"]
+    loaded = [reader.read(name) for name in names]
+    arrays = [reader.get_data(images)[0] for images in loaded]
+    assert [array.shape for array in arrays] == [(4, 4, 1), (2, 4, 4, 2), (4, 4, 3)]
+    assert [np.unique(array).tolist() for array in arrays] == [[1], [2], [3]]
