@@ -1,4 +1,4 @@
-"""Which slices come from one scan: slices that bear no patient's name are compared by what they show and how they look."""
+"""Which slices come from one scan: where no patient is named, by what they show and how they look."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 SAME_PICTURE = 0.83  # correlation above which two thumbnails are the same or neighbouring slices
 SAME_LOOK = 1.75  # distance of grey levels and grain below which two slices come from one reconstruction, ...
 ALIKE = 0.4  # ... if their thumbnails correlate at least so much
+SAME_SLICE = 0.95  # correlation of one slice with itself at another scale or crop
 SAME_TURNED = 0.88  # the same for slices of different sources, where eight orientations are tried
 SIDE, SHIFT = 48, 4  # thumbnails of SIDE x SIDE pixels are moved by up to SHIFT pixels over one another
 LOOK_UNITS = np.array([3.0, 8.0, 0.25, 0.25])  # what counts as one step of tissue, lung and their log grains
@@ -24,7 +25,8 @@ class Fingerprint:
     Args:
         thumbnail: (48, 48), the part of the slice with the lungs, grey levels 0 to 255.
         look: the commonest grey of soft tissue and of lung, then log(1 + grain) of each; the grain is the lower
-            quartile of the standard deviation in squares of 5 x 5 pixels.
+            quartile of the standard deviation in squares of 5 x 5 pixels. Of pictures in grey levels only; not a number
+            of those in Hounsfield units, which show every patient's tissue alike.
     """
 
     thumbnail: np.ndarray
@@ -32,20 +34,15 @@ class Fingerprint:
 
 
 def fingerprint(picture: np.ndarray) -> Fingerprint:
-    """Of one axial CT slice, (height, width) of at least 5 x 5, as grey levels or in Hounsfield units (-1250 to 250)."""
+    """Of one axial CT slice, (height, width), 5 x 5 or more, in grey levels or Hounsfield units (-1250 to 250)."""
     from PIL import Image
-    from scipy import ndimage
 
-    grey = _grey_levels(np.asarray(picture, dtype=np.float32))
+    picture = np.asarray(picture, dtype=np.float32)
+    grey = _grey_levels(picture)
     rows, columns = _lung_box(grey)
     thumbnail = Image.fromarray(grey[rows, columns]).resize((SIDE, SIDE), Image.Resampling.BOX)
-    counts = np.histogram(grey, 256, (0, 256))[0]
-    smooth = ndimage.gaussian_filter1d(counts.astype(float), 3)
-    tissue, lung = 128 + int(smooth[128:250].argmax()), 5 + int(smooth[5:110].argmax())
-    mean = ndimage.uniform_filter(grey, 5)
-    spread = np.sqrt(np.maximum(ndimage.uniform_filter(grey * grey, 5) - mean * mean, 0))
-    grains = [_grain(spread[abs(mean - level) < 15]) for level in (tissue, lung)]
-    return Fingerprint(np.asarray(thumbnail, dtype=np.float32), np.array([tissue, lung, *np.log1p(grains)]))
+    look = np.full(4, np.nan) if _in_hounsfield_units(picture) else _look(grey)
+    return Fingerprint(np.asarray(thumbnail, dtype=np.float32), look)
 
 
 def find(
@@ -65,6 +62,8 @@ def find(
     The limits were chosen on the 50 training slices of COVID-SemiSeg, by looking at every pair near them: the same
     slice correlates by 0.997, neighbours by 0.84 to 0.96, different patients by up to 0.815. They rather join
     strangers than part a patient: a set too large costs a little balance of the folds, one too small flatters scores.
+    Where a set of a source would hold more than four slices and a quarter of all, its slices look too much alike for
+    that: looks are not compared, and if it is still so, only slices that correlate by 0.95 belong together.
 
     Args:
         fingerprints: by name.
@@ -73,23 +72,20 @@ def find(
     Returns:
         sets of two names or more, each sorted, in order; empty where nothing belongs together.
     """
-    from scipy.sparse.csgraph import connected_components
-
     names = sorted(fingerprints)
     if len(names) < 2:
         return []
     source = np.array([(sources or {}).get(name, "") for name in names])
-    within = source[:, None] == source[None, :]
     thumbnails = np.stack([fingerprints[name].thumbnail for name in names])
-    joined = np.zeros(within.shape, dtype=bool)
-    if not across_only:
-        upright = correlations(thumbnails)
-        look = np.stack([fingerprints[name].look for name in names]) / LOOK_UNITS
-        distance = np.linalg.norm(look[:, None] - look[None], axis=-1)
-        joined = within & ((upright >= SAME_PICTURE) | ((distance <= SAME_LOOK) & (upright >= ALIKE)))
-    if not within.all():
-        joined |= ~within & (correlations(thumbnails, turned=True) >= SAME_TURNED)
-    _, part = connected_components(joined, directed=False)
+    looks = np.stack([fingerprints[name].look for name in names])
+    joined = np.zeros((len(names), len(names)), dtype=bool)
+    for one in [] if across_only else np.unique(source):
+        members = np.flatnonzero(source == one)
+        joined[np.ix_(members, members)] = _joined_within(thumbnails[members], looks[members])
+    across = source[:, None] != source[None, :]
+    if across.any():
+        joined |= across & (correlations(thumbnails, turned=True) >= SAME_TURNED)
+    part = _parts(joined)
     sets = [[names[index] for index in np.flatnonzero(part == number)] for number in range(part.max() + 1)]
     return sorted(members for members in sets if len(members) > 1)
 
@@ -116,13 +112,44 @@ def correlations(thumbnails: np.ndarray, *, turned: bool = False) -> np.ndarray:
     return np.maximum(best, best.T)
 
 
+def _joined_within(thumbnails: np.ndarray, looks: np.ndarray) -> np.ndarray:
+    """Which slices of one source belong together: by the loosest rule that still tells patients apart."""
+    alike = correlations(thumbnails)
+    distance = np.linalg.norm((looks[:, None] - looks[None]) / LOOK_UNITS, axis=-1)  # not a number is not near
+    same = alike >= SAME_PICTURE
+    rules = (same | ((distance <= SAME_LOOK) & (alike >= ALIKE)), same, alike >= SAME_SLICE)
+    limit = max(4, len(thumbnails) / 4)
+    return next((rule for rule in rules if np.bincount(_parts(rule)).max() <= limit), rules[-1])
+
+
+def _parts(joined: np.ndarray) -> np.ndarray:
+    """The number of the set that each belongs to, along chains."""
+    from scipy.sparse.csgraph import connected_components
+
+    return connected_components(joined, directed=False)[1]
+
+
+def _look(grey: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    counts = np.histogram(grey, 256, (0, 256))[0]
+    smooth = ndimage.gaussian_filter1d(counts.astype(float), 3)
+    tissue, lung = 128 + int(smooth[128:250].argmax()), 5 + int(smooth[5:110].argmax())
+    mean = ndimage.uniform_filter(grey, 5)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(grey * grey, 5) - mean * mean, 0))
+    return np.array([tissue, lung, *np.log1p([_grain(spread[abs(mean - level) < 15]) for level in (tissue, lung)])])
+
+
+def _in_hounsfield_units(picture: np.ndarray) -> bool:
+    return bool(picture.min() < -50 or picture.max() > 300)
+
+
 def _grey_levels(picture: np.ndarray) -> np.ndarray:
     """0 to 255, told from the values as `pipeline.transforms.HounsfieldWindowd` does."""
-    low, high = picture.min(), picture.max()
-    if low < -50 or high > 300:
-        offset = 0 if low < -50 else 1024
+    if _in_hounsfield_units(picture):
+        offset = 0 if picture.min() < -50 else 1024
         return np.clip((picture - offset + 1250) * (255 / 1500), 0, 255)
-    return np.clip(picture if high > 1 else picture * 255, 0, 255)
+    return np.clip(picture if picture.max() > 1 else picture * 255, 0, 255)
 
 
 def _lung_box(grey: np.ndarray) -> tuple[slice, slice]:

@@ -54,7 +54,7 @@ def build(
     problems = [problem for layout in layouts for problem in layout.problems]
     training = [item for layout in layouts for item in layout.training]
     testing = [item for layout in layouts for item in layout.testing]
-    problems = problems or unique(Tree(root), ((i["case"], PurePosixPath(_place(i))) for i in training + testing))[1]
+    problems = problems or unique(root, ((item["case"], _place(item)) for item in training + testing))[1]
     if problems:
         raise DataError(problems)
     if not training:
@@ -152,5 +152,5 @@ def _provenance(layouts: list[Layout], items: list[dict[str, Any]], alike: list[
     }
 
 
-def _place(item: dict[str, Any]) -> str:
-    return f"{item['image']}, slice {item['slice']}" if "slice" in item else item["image"]
+def _place(item: dict[str, Any]) -> PurePosixPath:
+    return PurePosixPath(f"{item['image']}, slice {item['slice']}" if "slice" in item else item["image"])

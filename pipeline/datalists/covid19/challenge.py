@@ -30,8 +30,8 @@ def recognise(tree: Tree, target: str) -> Layout | None:
         layout.left_out = [f"{count} scans: their masks are of infection only"]
         return layout
     for found in folders.values():
-        scans, doubled = unique(tree, found["ct"])
-        masks, again = unique(tree, found["seg"])
+        scans, doubled = unique(tree.root, found["ct"])
+        masks, again = unique(tree.root, found["seg"])
         layout.problems += doubled + again
         if masks:
             layout.problems += unpaired(tree, scans, masks, mask_of=_renamed("_seg"), image_of=_renamed("_ct"))

@@ -11,7 +11,7 @@ from pipeline.errors import Problem
 NAME = "COVID-19-CT-Seg"
 LOOKS_LIKE = "COVID-19-CT-Seg_20cases/ beside Infection_Mask/"
 REFERENCE = "Ma et al., Medical Physics 48(3), 2021, doi 10.1002/mp.14676; data doi 10.5281/zenodo.3757476"
-LICENCE = "CC BY-NC-SA 4.0"
+LICENCE = "CC BY-NC-SA"
 
 IMAGES = "COVID-19-CT-Seg_20cases"
 CASE = rf"(coronacases_\d+|radiopaedia_\d+_\d+_\d+){NIFTI}"
@@ -45,7 +45,7 @@ def recognise(tree: Tree, target: str) -> Layout | None:
         return None
     files, problems = {}, []
     for kind, pairs in found.items():
-        files[kind], doubled = unique(tree, pairs)
+        files[kind], doubled = unique(tree.root, pairs)
         problems += doubled
     images, masks = files.pop(IMAGES), files
     layout = Layout(NAME, problems=problems)

@@ -72,16 +72,14 @@ class Tree:
         return found
 
 
-def unique(tree: Tree, found: Iterable[tuple[Any, PurePosixPath]]) -> tuple[dict[Any, PurePosixPath], list[Problem]]:
-    """Files by what names their case; a second file of one name is a problem."""
+def unique(root: Path, found: Iterable[tuple[Any, PurePosixPath]]) -> tuple[dict[Any, PurePosixPath], list[Problem]]:
+    """Files, relative to `root`, by what names their case; a second file of one name is a problem."""
     files: dict[Any, PurePosixPath] = {}
     problems = []
     for key, path in found:
         if files.setdefault(key, path) != path:
-            twin = str(tree.root / files[key])
-            problems.append(
-                Problem(str(tree.root / path), "one file for each case", f"also {twin}", "Keep one of them")
-            )
+            twin = f"also {root / files[key]}"
+            problems.append(Problem(str(root / path), "one file for each case", twin, "Keep one of them"))
     return files, problems
 
 

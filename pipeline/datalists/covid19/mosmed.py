@@ -16,8 +16,8 @@ def recognise(tree: Tree, target: str) -> Layout | None:
     The group is mosmed, and "severity" the folder that the study lies in (CT-0 to CT-4: none to over 75% of the lungs).
     A mask marks ground glass and consolidation, both as 1.
     """
-    images, problems = unique(tree, ((hit[1], path) for path, hit in tree.match(rf"study_(\d+){NIFTI}")))
-    masks, doubled = unique(tree, ((hit[1], path) for path, hit in tree.match(rf"study_(\d+)_mask{NIFTI}")))
+    images, problems = unique(tree.root, ((hit[1], path) for path, hit in tree.match(rf"study_(\d+){NIFTI}")))
+    masks, doubled = unique(tree.root, ((hit[1], path) for path, hit in tree.match(rf"study_(\d+)_mask{NIFTI}")))
     if not images and not masks:
         return None
     layout = Layout(NAME)

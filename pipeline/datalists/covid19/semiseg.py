@@ -45,8 +45,8 @@ def recognise(tree: Tree, target: str) -> Layout | None:
         return layout
     layout.left_out = [f"{count} pictures of {name}: {IGNORED[name]}" for name, count in sorted(ignored.items())]
     for part, section in ((TRAINING, layout.training), (TESTING, layout.testing)):
-        images, doubled = unique(tree, found[part, "imgs"])
-        masks, again = unique(tree, found[part, "gt"])
+        images, doubled = unique(tree.root, found[part, "imgs"])
+        masks, again = unique(tree.root, found[part, "gt"])
         layout.problems += doubled + again
         layout.problems += unpaired(tree, images, masks, mask_of=_moved("GT"), image_of=_moved("Imgs"))
         for stem in images.keys() & masks.keys():
