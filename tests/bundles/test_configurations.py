@@ -54,8 +54,8 @@ def test_all_bundles_have_the_same_files_and_keys():
     """A user who knows one bundle knows the others; what only one needs is listed here."""
     own = {
         "acdc": {"spacing", "largest_component"},
-        "covid19": {"spacing", "crop_to_body", "hu_window", "lesions", "min_component", "target", "targets"},
-        "covid19_slices": {"hu_window", "lesions", "min_component", "target", "targets"},
+        "covid19": {"folds", "spacing", "crop_to_body", "hu_window", "lesions", "min_component", "target", "targets"},
+        "covid19_slices": {"folds", "hu_window", "lesions", "min_component", "target", "targets"},
     }
     assert {folder.name for folder in TRAINED} == set(own)
     for name in ("train", "evaluate", "inference", "multi_gpu_train", "metadata"):
