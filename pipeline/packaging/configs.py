@@ -1,0 +1,118 @@
+"""The configurations of a repository's bundle, as a packed bundle has them: nothing outside its folder is named."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.packaging.names import constants, mapped, strings
+
+SERVING = "pipeline.packaging.serving"
+IMPORT = f"$import {SERVING} as serving"
+TRAINING = ("train", "multi_gpu_train")
+SERVER_GIVES = {"datalist", "dataset_dir", "section", "fold"}  # a server trains on its own cases
+RUN = {
+    "train": "$serving.run_folder(@bundle_root)",
+    "inference": "$@bundle_root + '/runs/masks'",
+}
+CASES = "$serving.check_cases(@train#dataset#data)"
+DIGEST = "$serving.digest(@train#dataset#data, @validate#dataset#data)"
+PUBLISH = "$serving.publish(@ckpt_dir, @bundle_root)"
+
+
+def pack(configs: Mapping[str, dict[str, Any]], roots: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Packed forms of train, inference and their overlays, by name.
+
+    - `bundle_root` is "."; runs are written below it; a committed datalist lies beside the configurations.
+    - What `initialize` did comes first in `run`: MONAI puts the bundle on the module path only there, and
+      `monai.bundle.load` initializes without data.
+    - The network is made slice-wise by the inferer, since servers build `network_def` alone.
+    - A server's cases need no datalist; its trainings have folders of their own and end with new weights.
+
+    Args:
+        configs: contents of the bundle's files by name (train, inference, evaluate, multi_gpu_train).
+        roots: folders that the paths in the configurations may be relative to.
+    """
+    roots = list(roots)
+    train_run = configs.get("train", {}).get("run", [])
+    return {name: _packed(name, config, train_run, roots) for name, config in configs.items()}
+
+
+def carried_files(configs: Iterable[Any], roots: Iterable[Path]) -> dict[str, Path]:
+    """Files of the repository that expressions name (a committed datalist): the text as it stands, and the file."""
+    roots, found = list(roots), {}
+    for config in configs:
+        for _, text in strings(config):
+            for name in constants(text) if text.startswith("$") else []:
+                path = _file(name, roots)
+                if path is not None:
+                    found[name] = path
+    return found
+
+
+def _packed(name: str, config: dict[str, Any], train_run: list[str], roots: list[Path]) -> dict[str, Any]:
+    config = mapped(config, lambda text: _with_own_files(text, roots))
+    if "bundle_root" in config:
+        config["bundle_root"] = "."
+    if "output_dir" in config and name in RUN:
+        config["output_dir"] = RUN[name]
+    if "imports" in config:
+        config["imports"] = [*config["imports"], IMPORT]
+    config = mapped(config, _with_served_targets)
+    if name == "train":
+        _for_servers(config)
+    if "inferer" in config:
+        config["inferer"] = {"_target_": f"{SERVING}.InPlaneInferer", "inferer": config["inferer"]}
+    first = config.pop("initialize", [])
+    if name in TRAINING:
+        first = [_without_data(text) for text in first]
+        first.insert(1, CASES)
+    last = [PUBLISH] if name in TRAINING else []
+    if first or "run" in config:
+        config["run"] = [*first, *config.get("run", train_run), *last]
+    return config
+
+
+def _for_servers(config: dict[str, Any]) -> None:
+    for side in ("train", "validate"):
+        dataset = config[side]["dataset"]
+        data = dataset["data"].replace("$datalists.items(", "$launch.attempt(datalists.items, ")
+        dataset["data"] = data
+    config["checkpoints"]["identity"] = {"cases": DIGEST}
+
+
+def _with_served_targets(text: str) -> str:
+    served = {
+        "pipeline.transforms.SaveMaskd": f"{SERVING}.SaveImageMaskd",
+        "pipeline.handlers.Validation": f"{SERVING}.Validation",
+    }
+    return served.get(text, text)
+
+
+def _without_data(text: str) -> str:
+    """A `$launch.check(...)` without the arguments that make it read the datalist."""
+    if not text.startswith("$launch.check("):
+        return text
+    tree = ast.parse(re.sub(r"@(\w+)", r"AT_\1", text[1:]), mode="eval")
+    call = tree.body
+    call.keywords = [keyword for keyword in call.keywords if keyword.arg not in SERVER_GIVES]
+    return "$" + re.sub(r"\bAT_", "@", ast.unparse(tree))
+
+
+def _with_own_files(text: str, roots: list[Path]) -> str:
+    """`'data_lists/acdc.json'` as `@bundle_root + '/configs/acdc.json'`, where there is such a file."""
+    if not text.startswith("$"):
+        return text
+    for name in constants(text):
+        if _file(name, roots) is not None:
+            text = re.sub(rf"(['\"]){re.escape(name)}\1", f"@bundle_root + '/configs/{Path(name).name}'", text)
+    return text
+
+
+def _file(name: str, roots: list[Path]) -> Path | None:
+    if "/" not in name or name.startswith(("/", ".")):
+        return None
+    return next((root / name for root in roots if (root / name).is_file()), None)

@@ -1,0 +1,218 @@
+"""A flat bundle folder of the repository becomes the packed form that other programs take, with all that it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError, Problem
+from pipeline.files import read_json
+from pipeline.packaging import checksums, configs
+from pipeline.packaging.metadata import filled, problems_of
+from pipeline.packaging.names import our_names, renamed
+from pipeline.packaging.sources import Sources
+
+SAME = (
+    *("network_def", "network", "preprocessing", "labels", "in_channels", "out_channels", "patch_size", "spacing"),
+    *("target", "targets", "hu_window", "crop_to_body"),
+)
+NEEDED = ("inference", "metadata")
+
+
+@dataclass
+class Packed:
+    """What was written.
+
+    Args:
+        folder: the packed bundle.
+        module: name of the Python package that it carries.
+        zip: the archive, if one was asked for.
+        exports: how each exported network compares with the eager one, by format.
+    """
+
+    folder: Path
+    module: str
+    zip: Path | None = None
+    exports: dict[str, Any] = field(default_factory=dict)
+
+
+def package(
+    bundle: str | Path,
+    output: str | Path = "dist",
+    *,
+    weights: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    make_zip: bool = False,
+    torchscript: bool = False,
+    onnx: bool = False,
+    overwrite: bool = False,
+) -> Packed:
+    """Write OUTPUT/NAME_segmentation: configs, models, docs, LICENSE, and our Python that they reach.
+
+    The Python lies in a package that is named by bundle and version (`volseg_acdc_0_1_0`), so that several bundles
+    live in one server. The folder appears whole or not at all.
+
+    Args:
+        bundle: folder with train.json, inference.json and metadata.json, e.g. bundles/acdc.
+        output: folder of packed bundles.
+        weights: a file instead of the bundle's models/model.pt; what it is worth is read from the .json beside it.
+        overrides: top-level keys that the weights were trained with, e.g. {"target": "both"}.
+        make_zip: also OUTPUT/NAME_segmentation_vVERSION.zip.
+        torchscript, onnx: also models/model.ts, models/model.onnx, compared with the eager network.
+        overwrite: replace what is there.
+
+    Raises:
+        DataError: no bundle, no weights or those of another network, train.json and inference.json that differ in what
+            they must share, metadata that is not complete, or an output that exists; everything that is found.
+    """
+    bundle, output = Path(bundle), Path(output)
+    files = _read(bundle, dict(overrides or {}))
+    weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
+    name = bundle.resolve().name
+    target = output / (name if "segmentation" in name else f"{name}_segmentation")
+    metadata = files.pop("metadata")
+    zipped = output / f"{target.name}_v{metadata.get('version')}.zip"
+    problems = [*_mismatches(files, bundle), *problems_of(metadata, str(bundle / "metadata.json"))]
+    problems += _existing([target, *([zipped] if make_zip else [])], overwrite)
+    problems += _weight_problems(files["inference"], weights)
+    if problems:
+        raise DataError(problems)
+    module = f"volseg_{name}_{metadata['version']}".replace(".", "_").replace("-", "_")
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".volseg-") as scratch:
+        folder = Path(scratch, target.name)
+        folder.mkdir()
+        os.chmod(folder, 0o755)
+        packed = Packed(target, module)
+        _write(bundle, folder, files, metadata, weights, module)
+        if torchscript or onnx:
+            from pipeline.packaging.export import export
+
+            packed.exports = export(folder, torchscript=torchscript, onnx=onnx)
+        checksums.write(folder)
+        if make_zip:
+            packed.zip = zipped
+            _zip(folder, Path(scratch, zipped.name))
+            os.replace(Path(scratch, zipped.name), zipped)
+        if target.exists():
+            os.replace(target, Path(scratch, "before"))
+        os.replace(folder, target)
+    return packed
+
+
+def _read(bundle: Path, overrides: dict[str, Any]) -> dict[str, Any]:
+    missing = [key for key in NEEDED if not (bundle / f"{key}.json").is_file()]
+    if missing:
+        remedy = "Give a folder such as bundles/acdc"
+        raise DataError([Problem(str(bundle), f"a bundle with {key}.json", "none", remedy) for key in missing])
+    files = {path.stem: read_json(path) for path in sorted(bundle.glob("*.json"))}
+    unknown = [key for key in overrides if key not in files["inference"]]
+    if unknown:
+        remedy = "Name a top-level key of inference.json"
+        raise DataError([Problem(key, "a key of the configuration", "none of that name", remedy) for key in unknown])
+    for name, config in files.items():
+        if name != "metadata":
+            config.update({key: value for key, value in overrides.items() if key in config})
+    return files
+
+
+def _mismatches(files: Mapping[str, Any], bundle: Path) -> list[Problem]:
+    if "train" not in files:
+        return []
+    train, inference = files["train"], files["inference"]
+    differing = [key for key in SAME if train.get(key) != inference.get(key)]
+    remedy = "Make them equal: a network must see the same at both times"
+    return [
+        Problem(str(bundle / "inference.json"), f"{key} as in train.json", "another one", remedy) for key in differing
+    ]
+
+
+def _existing(paths: list[Path], overwrite: bool) -> list[Problem]:
+    remedy = "Ask for it to be overwritten, or choose another output"
+    return [Problem(str(p), "no packed bundle yet", "one", remedy) for p in paths if p.exists() and not overwrite]
+
+
+def _weight_problems(inference: dict[str, Any], weights: Path) -> list[Problem]:
+    from monai.bundle import ConfigParser
+
+    from pipeline.checkpoints import load_weights
+
+    try:
+        load_weights(ConfigParser(dict(inference)).get_parsed_content("network_def"), weights)
+    except DataError as error:
+        return error.problems
+    return []
+
+
+def _write(
+    bundle: Path, folder: Path, files: dict[str, Any], metadata: dict[str, Any], weights: Path, module: str
+) -> None:
+    from monai.bundle import ConfigParser
+
+    roots = [Path.cwd(), bundle.resolve().parents[1], bundle.resolve().parents[1].parent]
+    (folder / "configs").mkdir()
+    packed = configs.pack(files, roots)
+    sources = Sources(set().union(*(our_names(config) for config in packed.values())))
+    sources.write(folder, module)
+    for name, config in packed.items():
+        _dump(renamed(config, module), folder / "configs" / f"{name}.json")
+    for source in configs.carried_files(files.values(), roots).values():
+        shutil.copyfile(source, folder / "configs" / source.name)
+    parser = ConfigParser(dict(files["inference"]))
+    card = weights.with_suffix(".json")
+    score = read_json(card) if card.is_file() else None
+    settings = {key: parser.get_parsed_content(key) for key in ("labels", "out_channels", "patch_size")}
+    _dump(filled(metadata, imported=sources.third_party(), score=score, **settings), folder / "configs/metadata.json")
+    if (bundle / "logging.conf").is_file():
+        shutil.copyfile(bundle / "logging.conf", folder / "configs" / "logging.conf")
+    (folder / "models").mkdir()
+    shutil.copyfile(weights, folder / "models" / "model.pt")
+    if score is not None:
+        shutil.copyfile(card, folder / "models" / "model.json")
+    _write_docs(bundle, folder, metadata, module)
+
+
+def _write_docs(bundle: Path, folder: Path, metadata: dict[str, Any], module: str) -> None:
+    docs = folder / "docs"
+    if (bundle / "docs").is_dir():
+        shutil.copytree(bundle / "docs", docs)
+    docs.mkdir(exist_ok=True)
+    for name, place in (("LICENSE", folder), ("data_license.txt", docs)):
+        if (bundle / name).is_file():
+            shutil.copyfile(bundle / name, place / name)
+    readme = bundle / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else f"# {metadata['name']}\n\n{metadata['description']}\n"
+    text = text.replace("](docs/", "](").replace(f"bundles/{bundle.resolve().name}/", "configs/")
+    text = text.replace("configs/models/", "models/")
+    (docs / "README.md").write_text(text + _USE.format(module=module, **metadata), encoding="utf-8")
+
+
+_USE = """
+## This package
+Version {version}. It needs what `configs/metadata.json` names (`required_packages_version`) and nothing else; its own Python is
+`{module}`. `sha256sum -c checksums.sha256` checks its files. In its folder:
+```
+python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_dir MASKS
+python -m monai.bundle run training --config_file configs/train.json --dataset_dir DATA --output_dir RUN
+```
+"""
+
+
+def _dump(content: Any, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+
+
+def _zip(folder: Path, path: Path) -> None:
+    """Equal folders give equal archives: no times are stored."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted([*checksums.files_of(folder), checksums.NAME]):
+            entry = zipfile.ZipInfo(f"{folder.name}/{name}", (1980, 1, 1, 0, 0, 0))
+            entry.external_attr, entry.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(entry, (folder / name).read_bytes())
