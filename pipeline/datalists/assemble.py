@@ -202,19 +202,19 @@ def _table(datalist: Mapping[str, Any]) -> list[str]:
 def _shape_faults(item: Mapping[str, Any], root: Path, channels: int) -> Iterable[Problem]:
     from pipeline import volumes
 
-    images = item["image"] if isinstance(item["image"], list) else [item["image"]]
-    first = volumes.shape(root / images[0])
-    inside = first[3] if len(first) > 3 else 1
-    if len(images) == 1 and channels > 1 and inside != channels and not volumes.is_picture(images[0]):
-        yield Problem(
-            images[0], f"{channels} channels in the fourth axis", _size(first), "Correct the file or the list"
-        )
-    if (len(images) > 1 or channels == 1) and inside > 1:
-        yield Problem(images[0], "a volume with three axes", _size(first), "Split its fourth axis into files")
-    for path in files_of(dict(item))[1:]:
-        found = volumes.shape(root / path)
+    image, *others = [root / path for path in files_of(dict(item))]
+    first = volumes.shape(image)
+    several, inside = isinstance(item["image"], list), first[3] if len(first) > 3 else 1
+    if not several and channels > 1 and inside != channels and not volumes.is_picture(image):
+        expected = f"{channels} channels in the fourth axis"
+        yield Problem(str(image), expected, _size(first), "Correct the file or the list")
+    if (several or channels == 1) and inside > 1:
+        yield Problem(str(image), "a volume with three axes", _size(first), "Split its fourth axis into files")
+    for path in others:
+        found = volumes.shape(path)
         if _padded(found) != _padded(first)[:3]:
-            yield Problem(path, f"the shape of {images[0]}, {_size(_padded(first)[:3])}", _size(found), "Correct it")
+            expected = f"the shape of {image.name}, {_size(_padded(first)[:3])}"
+            yield Problem(str(path), expected, _size(found), "Pair each image with the mask that was drawn on it")
 
 
 def _padded(shape: Sequence[int]) -> tuple[int, ...]:
