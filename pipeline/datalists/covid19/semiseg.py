@@ -26,7 +26,7 @@ def recognise(tree: Tree, target: str) -> Layout | None:
     """The doctor's 50 slices are "training", LungInfection-Test's 48 "testing"; masks are 0 and 255.
 
     The patients are not known: each slice counts as one. The group is semiseg; a case is called semiseg_010 after
-    10.jpg.
+    10.jpg, or semiseg_test_018.
     """
     layout = Layout(NAME)
     found: dict[tuple[str, str], list] = {(p, kind): [] for p in (TRAINING, TESTING) for kind in ("imgs", "gt")}
@@ -44,13 +44,13 @@ def recognise(tree: Tree, target: str) -> Layout | None:
         layout.left_out = [f"{len(found[TRAINING, 'imgs'])} slices: their masks are of infection only"]
         return layout
     layout.left_out = [f"{count} pictures of {name}: {IGNORED[name]}" for name, count in sorted(ignored.items())]
-    for part, section in ((TRAINING, layout.training), (TESTING, layout.testing)):
+    for part, section, prefix in ((TRAINING, layout.training, "semiseg"), (TESTING, layout.testing, "semiseg_test")):
         images, doubled = unique(tree.root, found[part, "imgs"])
         masks, again = unique(tree.root, found[part, "gt"])
         layout.problems += doubled + again
         layout.problems += unpaired(tree, images, masks, mask_of=_moved("GT"), image_of=_moved("Imgs"))
         for stem in images.keys() & masks.keys():
-            case = f"semiseg_{stem.zfill(3)}"
+            case = f"{prefix}_{stem.zfill(3)}"
             item = {"image": str(images[stem]), "label": str(masks[stem]), "structures": {"infection": [255]}}
             section.append(item | {"case": case, "patient": case, "group": "semiseg"})
         section.sort(key=lambda item: item["case"])

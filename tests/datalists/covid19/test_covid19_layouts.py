@@ -246,21 +246,21 @@ def test_semiseg_is_found_from_any_folder_above_the_pictures(tmp_path, below):
 
 def test_semiseg_test_slices_pseudo_labels_and_other_classes(tmp_path):
     semiseg(tmp_path, {"0": 1, "1": 2})
-    semiseg(tmp_path, {"6": 3, "7": 1}, part="TestingSet/LungInfection-Test")
+    semiseg(tmp_path, {"6": 3, "1": 1}, part="TestingSet/LungInfection-Test")
     semiseg(tmp_path, {"1": 5, "2": 6}, part="TrainingSet/LungInfection-Train/Pseudo-label")
     semiseg(tmp_path, {"6": 3}, part="TestingSet/MultiClassInfection-Test")
     touch(tmp_path, ["Dataset/TrainingSet/LungInfection-Train/Doctor-label/Edge/0.png"])
     datalist = build(tmp_path, folds=2)
     assert list(by_case(datalist)) == ["semiseg_000", "semiseg_001"]
     testing = by_case(datalist, "testing")
-    assert list(testing) == ["semiseg_006", "semiseg_007"]
-    assert testing["semiseg_006"]["label"].endswith("LungInfection-Test/GT/6.png")
+    assert list(testing) == ["semiseg_test_001", "semiseg_test_006"]
+    assert testing["semiseg_test_006"]["label"].endswith("LungInfection-Test/GT/6.png")
     assert datalist["provenance"]["left_out"] == [
         "COVID-SemiSeg: 1 pictures of multiclassinfection-test: the same slices with other masks",
         "COVID-SemiSeg: 2 pictures of pseudo-label: masks drawn by a network",
     ]
     text = summary(datalist)
-    assert "semiseg_000, semiseg_007 LEAK between fold" in text
+    assert "semiseg_000, semiseg_test_001 LEAK between fold" in text
     assert "masks drawn by a network" in text
 
 
