@@ -15,7 +15,8 @@ def package(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of packed bundles.")] = Path("dist"),
     weights: Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--set", help="A key that the weights were trained with, e.g. --set target=both.")
+        list[str] | None,
+        typer.Option("--set", help="A key that the weights were trained with, e.g. --set target=both."),
     ] = None,
     make_zip: Annotated[bool, typer.Option("--zip", help="Also one archive.")] = False,
     torchscript: Annotated[bool, typer.Option("--torchscript", help="Also models/model.ts.")] = False,
@@ -59,5 +60,7 @@ def verify(
     for finding in findings:
         print(finding)
     failed = sum(not finding.passed for finding in findings)
-    print(f"{folder}: {f'{failed} of {len(findings)} checks failed' if failed else f'all {len(findings)} checks passed'}")
+    print(
+        f"{folder}: {f'{failed} of {len(findings)} checks failed' if failed else f'all {len(findings)} checks passed'}"
+    )
     raise typer.Exit(1 if failed else 0)

@@ -42,7 +42,9 @@ def differences(folder: Path) -> dict[str, str]:
 def files_of(folder: Path) -> list[str]:
     """Relative names of the files of a bundle, in order, without the list itself and what using it adds."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(name.as_posix() for name in names if name.as_posix() != NAME and not set(name.parts) & {*WRITTEN_LATER})
+    return sorted(
+        name.as_posix() for name in names if name.as_posix() != NAME and not set(name.parts) & {*WRITTEN_LATER}
+    )
 
 
 def _digest(path: Path) -> str:

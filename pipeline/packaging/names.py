@@ -74,4 +74,3 @@ def constants(text: str) -> list[str]:
         return []
     tree = ast.parse(re.sub(r"@\w+(?:(?:#|::)\w+)*", "_", text[1:].strip()))
     return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-

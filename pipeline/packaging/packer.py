@@ -17,7 +17,7 @@ from pipeline.files import read_json
 from pipeline.packaging import checksums, configs
 from pipeline.packaging.metadata import filled, problems_of
 from pipeline.packaging.names import our_names, renamed
-from pipeline.packaging.sources import Sources
+from pipeline.packaging.sources import ROOT, Sources
 
 SAME = (
     *("network_def", "network", "preprocessing", "labels", "in_channels", "out_channels", "patch_size", "spacing"),
@@ -156,7 +156,7 @@ def _write(
 ) -> None:
     from monai.bundle import ConfigParser
 
-    roots = [Path.cwd(), bundle.resolve().parents[1], bundle.resolve().parents[1].parent]
+    roots = [Path.cwd(), *bundle.resolve().parents[1:2], ROOT.parent]
     (folder / "configs").mkdir()
     packed = configs.pack(files, roots)
     sources = Sources(set().union(*(our_names(config) for config in packed.values())))
@@ -188,7 +188,11 @@ def _write_docs(bundle: Path, folder: Path, metadata: dict[str, Any], module: st
         if (bundle / name).is_file():
             shutil.copyfile(bundle / name, place / name)
     readme = bundle / "README.md"
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else f"# {metadata['name']}\n\n{metadata['description']}\n"
+    text = (
+        readme.read_text(encoding="utf-8")
+        if readme.is_file()
+        else f"# {metadata['name']}\n\n{metadata['description']}\n"
+    )
     text = text.replace("](docs/", "](").replace(f"bundles/{bundle.resolve().name}/", "configs/")
     text = text.replace("configs/models/", "models/")
     (docs / "README.md").write_text(text + _USE.format(module=module, **metadata), encoding="utf-8")

@@ -1,0 +1,242 @@
+"""What the Model Zoo's tests check of a packed bundle on a GPU, and what its users stumble over, on a CPU."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError, Problem
+from pipeline.packaging import checksums
+from pipeline.packaging.loading import module_of, network_of, on_path, parser_of
+from pipeline.packaging.names import constants, strings
+from pipeline.structures import own_numbers
+
+NEEDED = ("configs/metadata.json", "configs/inference.json", "models/model.pt", "LICENSE", "docs/README.md")
+SAME = ("network_def", "preprocessing", "labels", "patch_size", "spacing", "in_channels", "out_channels", "target")
+OUTSIDE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|bundles/)|(^|/)\.\.(/|$)")
+CODE_ROOTS = ("monai", "torch", "numpy", "ignite")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check came to.
+
+    Args:
+        check: its name.
+        faults: what is wrong, in words; empty if the check passed.
+    """
+
+    check: str
+    faults: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+    def __str__(self) -> str:
+        return (
+            f"ok    {self.check}" if self.passed else "\n".join(f"FAIL  {self.check}: {fault}" for fault in self.faults)
+        )
+
+
+def verify(folder: str | Path) -> list[Finding]:
+    """Check a packed bundle: a folder, or the zip that holds one.
+
+    - files: what other programs need is there, as it was packed (checksums), and no link leads elsewhere
+    - paths: no configuration names a place outside the bundle, or Python that it does not carry
+    - metadata: complete, and of the network and labels that the configurations have
+    - training: sees what inference sees
+    - weights: fit network_def
+    - network: takes and gives the channels and window that the metadata tells
+    - keys: MONAI's `check_properties`, with one case made for it
+    - masks: labels that go in come out, uint8, on the image's own grid
+
+    Returns:
+        one finding for each check. A check that cannot run without an earlier one that failed says so.
+
+    Raises:
+        DataError: there is no such folder or archive.
+    """
+    with _unpacked(Path(folder)) as place, tempfile.TemporaryDirectory() as scratch, on_path(place):
+        found = [_finding("files", _files, place)]
+        if any("missing" in fault and ".json" in fault for fault in found[0].faults):
+            return found
+        checks: dict[str, Callable[..., Iterator[str]]] = {
+            "paths": _paths,
+            "metadata": _metadata,
+            "training": _training,
+            "weights": _weights,
+            "network": _network,
+        }
+        found += [_finding(name, check, place) for name, check in checks.items()]
+        found.append(_finding("keys", _keys, place, Path(scratch)))
+        found.append(_finding("masks", _masks, place, Path(scratch)))
+    return found
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield path
+        return
+    if not zipfile.is_zipfile(path):
+        raise DataError(Problem(str(path), "a packed bundle", "neither a folder nor a zip", "Give what package wrote"))
+    with tempfile.TemporaryDirectory() as scratch:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(scratch)
+        folders = [folder for folder in Path(scratch).iterdir() if folder.is_dir()]
+        if len(folders) != 1:
+            found = f"{len(folders)} folders"
+            raise DataError(Problem(str(path), "a zip with one folder", found, "Give what package wrote"))
+        yield folders[0]
+
+
+def _finding(name: str, check: Callable[..., Iterator[str]], *arguments: Any) -> Finding:
+    from pipeline.segmentation.runner import root_cause
+
+    try:
+        return Finding(name, tuple(check(*arguments)))
+    except Exception as error:  # whatever a bundle's code raises is a finding
+        return Finding(name, (root_cause(error),))
+
+
+def _files(folder: Path) -> Iterator[str]:
+    yield from (f"{name} is missing" for name in NEEDED if not (folder / name).is_file())
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            yield f"{path.relative_to(folder)} is a link"
+    if not checksums.read(folder):
+        yield f"{checksums.NAME} is missing"
+        return
+    yield from (
+        f"{name}: {how}"
+        for name, how in checksums.differences(folder).items()
+        if name not in NEEDED or how != "missing"
+    )
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    from monai.bundle import ConfigParser
+
+    carried = module_of(folder)
+    for path in sorted((folder / "configs").glob("*.json")):
+        config = ConfigParser.load_config_file(str(path))
+        if path.stem == "metadata" or (
+            "training" in config and isinstance(config["training"], list) and "labels" in config
+        ):
+            continue  # a datalist is no configuration
+        if config.get("bundle_root", ".") != ".":
+            yield f"{path.name}: bundle_root is {config['bundle_root']!r}, not '.'"
+        for place, text in strings(config):
+            if place == "bundle_root":
+                continue
+            for name in constants(text):
+                if OUTSIDE.search(name) and not name.startswith(("/models", "/configs", "/runs")) and not _joined(text):
+                    yield f"{path.name}: {place} names {name}, outside the bundle"
+            module = text.split(".")[0] if place.endswith("_target_") and "." in text else None
+            if module is not None and module not in (*CODE_ROOTS, carried):
+                yield f"{path.name}: {place} names {text}, Python that the bundle does not carry"
+            for module in re.findall(r"^\$(?:import|from) (\w+)", text):
+                if module == "pipeline":
+                    yield f"{path.name}: {place} imports {module}, which the bundle does not carry"
+
+
+def _joined(text: str) -> bool:
+    """Whether an expression only joins its constants to a folder: `@output_dir + '/log.jsonl'`."""
+    return text.startswith("$") and re.search(r"@\w+\s*\+\s*'/", text) is not None
+
+
+def _metadata(folder: Path) -> Iterator[str]:
+    from pipeline.files import read_json
+    from pipeline.packaging.metadata import problems_of
+
+    metadata = read_json(folder / "configs" / "metadata.json")
+    problems = problems_of(metadata, "metadata.json")
+    yield from (f"{problem.expected}: {problem.found}" for problem in problems)
+    if problems:
+        return
+    parser = parser_of(folder)
+    shapes = metadata["network_data_format"]
+    image, pred = (next(iter(shapes[side].values())) for side in ("inputs", "outputs"))
+    labels = parser.get_parsed_content("labels")
+    names = {"0": "background"} | {str(number): name for name, number in own_numbers(labels).items()}
+    for what, told, true in (
+        ("channels of the input", image["num_channels"], parser.get_parsed_content("in_channels")),
+        ("channels of the output", pred["num_channels"], parser.get_parsed_content("out_channels")),
+        ("window", image["spatial_shape"], parser.get_parsed_content("patch_size")),
+        ("labels", pred.get("channel_def"), names),
+    ):
+        if told != true:
+            yield f"stale: {what} {told}, but inference.json has {true}"
+
+
+def _training(folder: Path) -> Iterator[str]:
+    from monai.bundle import ConfigParser
+
+    path = folder / "configs" / "train.json"
+    if not path.is_file():
+        return
+    train = ConfigParser.load_config_file(str(path))
+    inference = ConfigParser.load_config_file(str(path.with_name("inference.json")))
+    for key in SAME:
+        if train.get(key) != inference.get(key):
+            yield f"train.json and inference.json differ in {key}"
+
+
+def _weights(folder: Path) -> Iterator[str]:
+    network_of(folder)
+    yield from ()
+
+
+def _network(folder: Path) -> Iterator[str]:
+    import torch
+
+    from pipeline.files import read_json
+
+    shapes = read_json(folder / "configs" / "metadata.json")["network_data_format"]
+    image, pred = (next(iter(shapes[side].values())) for side in ("inputs", "outputs"))
+    window = torch.rand(1, image["num_channels"], *image["spatial_shape"])
+    with torch.no_grad():
+        logits = network_of(folder)(window)
+    expected = (1, pred["num_channels"], *pred["spatial_shape"])
+    if tuple(logits.shape) != expected:
+        yield f"gives {tuple(logits.shape)} for a window {tuple(window.shape)}; the metadata tells {expected}"
+    if not bool(torch.isfinite(logits).all()):
+        yield "gives values that are not finite"
+
+
+def _keys(folder: Path, scratch: Path) -> Iterator[str]:
+    from monai.bundle import ConfigWorkflow
+
+    from pipeline.packaging.trial import make_case
+
+    case = make_case(folder, scratch).item()
+    common = {"bundle_root": str(folder), "dataset_dir": str(scratch), "device": "$torch.device('cpu')"}
+    given = {
+        "inference": {"datalist": [case], "output_dir": str(scratch / "out")},
+        "train": {"train#dataset#data": [case], "validate#dataset#data": [case], "output_dir": str(scratch / "run")},
+    }
+    for kind, overrides in given.items():
+        config = folder / "configs" / f"{kind}.json"
+        if not config.is_file():
+            continue
+        workflow = ConfigWorkflow(
+            config_file=str(config), workflow_type=kind, logging_file=False, **common, **overrides
+        )
+        workflow.initialize()
+        yield from (f"{config.name}: {name} is missing or misnamed" for name in workflow.check_properties() or [])
+        if not workflow.parser.get("run"):
+            yield f"{config.name}: run is missing"
+
+
+def _masks(folder: Path, scratch: Path) -> Iterator[str]:
+    from pipeline.packaging.trial import make_case, round_trip
+
+    yield from round_trip(folder, make_case(folder, scratch), scratch)
