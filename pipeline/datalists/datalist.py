@@ -87,7 +87,8 @@ def items(
         dataset_dir: the folder that the paths are relative to. Where it is itself the folder `training` that the
             paths begin with, it is taken as such.
         section: the list to take.
-        fold: the items of this fold are validation, the others are trained on. Without it every item is.
+        fold: the items of this fold are validation, the others are trained on; the other way round where the list's
+            split says "train_on": "fold" (benchmarks that train on a fifth). Without a fold every item is trained on.
         side: which of the two; without it both.
         limit: at most so many items, the first ones.
     Returns:
@@ -260,7 +261,8 @@ def _choose(
         raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", "Choose one of these folds"))
     if side is None:
         return entries
-    return [item for item in entries if (item.get("fold") == fold) == (side == "validation")]
+    trained = (datalist.get("split") or {}).get("train_on") == "fold"
+    return [item for item in entries if (item.get("fold") == fold) == ((side == "validation") != trained)]
 
 
 def _join(item: dict[str, Any], dataset_dir: str | os.PathLike) -> dict[str, Any]:

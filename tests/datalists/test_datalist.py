@@ -232,3 +232,12 @@ def test_the_list_beside_the_data_is_preferred(tmp_path):
 )
 def test_case_name_drops_one_suffix(path, name):
     assert case_name(path) == name
+
+
+def test_a_benchmark_may_train_on_the_fold_and_test_on_the_rest(root, datalist):
+    datalist["split"] = {"train_on": "fold"}
+    cases = {
+        side: {item["patient"] for item in items(datalist, dataset_dir=root, fold=1, side=side)}
+        for side in ("train", "validation")
+    }
+    assert cases == {"train": {"b"}, "validation": {"a", "c"}}
