@@ -38,9 +38,8 @@ class ExponentialLogarithmicLoss(SegmentationLoss):
         eps: float = 1e-7,
         **kwargs: Any,
     ) -> None:
-        weight = kwargs.pop("weight", None)
         super().__init__(**kwargs)
-        self.label_weight = None if weight is None else torch.as_tensor(weight, dtype=torch.float32)
+        self.label_weight, self.weight = self.weight, None
         self.dice_share = dice_share
         self.gamma = gamma
         self.smooth = smooth
