@@ -9,9 +9,10 @@ _HOMES = {
     "write_report": "writer",
     "markdown_table": "markdown",
     "learning_curves": "curves",
+    "run_folder": "curves",
 }
 
-__all__ = ["learning_curves", "markdown_table", "write_report"]
+__all__ = ["learning_curves", "markdown_table", "run_folder", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,6 +37,11 @@ def learning_curves(log_jsonl: str | Path, out_png: str | Path, *, overwrite: bo
     return write_bytes(out_png, draw_png(both, size=(10, 3.8), columns=2), overwrite=overwrite)
 
 
+def run_folder(folder: str | Path) -> str | None:
+    """The folder itself where it holds the log of a training, else None: weights may come from elsewhere."""
+    return str(folder) if (Path(folder) / "log.jsonl").is_file() else None
+
+
 def read_log(log_jsonl: str | Path) -> Epochs:
     """One entry for each epoch, in order, as the run now stands.
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from pipeline.errors import DataError
-from pipeline.report import learning_curves
+from pipeline.report import learning_curves, run_folder
 from pipeline.report.curves import best_epoch, read_log
 
 
@@ -65,3 +65,9 @@ def test_overwriting_can_be_forbidden(write_log, tmp_path):
     picture = learning_curves(write_log(epoch(1, 0.9)), tmp_path / "curves.png")
     with pytest.raises(DataError, match=r"curves\.png"):
         learning_curves(write_log(epoch(1, 0.9)), picture, overwrite=False)
+
+
+def test_a_folder_without_a_training_has_no_curves(tmp_path):
+    assert run_folder(tmp_path) is None
+    (tmp_path / "log.jsonl").touch()
+    assert run_folder(tmp_path) == str(tmp_path)
