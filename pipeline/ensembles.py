@@ -19,12 +19,13 @@ FAR = 10.0  # the logit of what was looked at coarsely only: a probability below
 class EnsembleInferer(Inferer):
     """Average the probabilities of several weights of one network, and of several passes with dropout.
 
-    With neither further weights nor dropout it calls `inferer` and changes nothing. The weights take turns in the one
+    With one checkpoint and no dropout it calls `inferer` and changes nothing. The weights take turns in the one
     network, so that memory grows by the weights alone; its own come back after each call.
 
     Args:
         inferer: what calls the network, e.g. mirrored sliding windows; once for each member and pass.
-        checkpoints: weights beside the network's own, e.g. of the other folds; all of one network_def.
+        checkpoints: the bundle's `checkpoint`: one file, or several, e.g. those of all folds; all of one network_def.
+            The first one's weights are those that the network has already.
         dropout_samples: passes with dropout left on (Gal and Ghahramani, ICML 2016, arXiv:1506.02142); 0 for none.
         sigmoid: each channel is one structure; else the channels are classes that exclude one another.
         seed: of the dropout; equal seeds give equal answers.
@@ -34,14 +35,14 @@ class EnsembleInferer(Inferer):
         self,
         inferer: Inferer,
         *,
-        checkpoints: Sequence[str] = (),
+        checkpoints: str | Sequence[str] = (),
         dropout_samples: int = 0,
         sigmoid: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.inferer = inferer
-        self.checkpoints = [checkpoints] if isinstance(checkpoints, str) else list(checkpoints)
+        self.further = [] if isinstance(checkpoints, str) else [str(path) for path in checkpoints][1:]
         self.dropout_samples = dropout_samples
         self.sigmoid = sigmoid
         self.seed = seed
@@ -53,10 +54,10 @@ class EnsembleInferer(Inferer):
         Raises:
             DataError: weights that are missing or do not fit; dropout passes of a network without dropout.
         """
-        if not self.checkpoints and not self.dropout_samples:
+        if not self.further and not self.dropout_samples:
             return self.inferer(inputs, network, *args, **kwargs)
-        if not self._states and self.checkpoints:
-            self._states = _read_states(network, self.checkpoints)
+        if not self._states and self.further:
+            self._states = _read_states(network, self.further)
         total, number = None, 0
         with _dropout(network, self.dropout_samples, self.seed):
             for state in [None, *self._states]:

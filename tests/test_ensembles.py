@@ -40,7 +40,7 @@ def weights(tmp_path):
 
 def test_probabilities_are_averaged_not_logits(weights):
     network = Bias(4.0).eval()
-    ensemble = EnsembleInferer(SimpleInferer(), checkpoints=[weights("a.pt", 0.0), weights("b.pt", -1.0)])
+    ensemble = EnsembleInferer(SimpleInferer(), checkpoints=["own.pt", weights("a.pt", 0.0), weights("b.pt", -1.0)])
     with torch.no_grad():
         logits = ensemble(X, network)
     mean = (torch.tensor([4.0, 0.0, -1.0]).sigmoid()).mean()
@@ -53,7 +53,8 @@ def test_probabilities_are_averaged_not_logits(weights):
 
 def test_sigmoid_members_are_averaged_channel_by_channel(weights):
     with torch.no_grad():
-        logits = EnsembleInferer(SimpleInferer(), checkpoints=weights("a.pt", -2.0), sigmoid=True)(X, Bias(1.0).eval())
+        both = EnsembleInferer(SimpleInferer(), checkpoints=["own.pt", weights("a.pt", -2.0)], sigmoid=True)
+        logits = both(X, Bias(1.0).eval())
     expected = torch.tensor([1.0, -2.0]).sigmoid().mean()
     assert torch.allclose(logits.sigmoid()[0, 0], expected.expand(4, 3, 2), atol=1e-6)
     assert torch.allclose(logits[0, 1], torch.zeros(4, 3, 2), atol=1e-6)
@@ -61,16 +62,18 @@ def test_sigmoid_members_are_averaged_channel_by_channel(weights):
 
 def test_with_nothing_to_average_the_answer_is_untouched():
     network = Bias(3.0).eval()
-    assert torch.equal(EnsembleInferer(SimpleInferer())(X, network), network(X))
+    for checkpoints in ((), "own.pt", ["own.pt"]):
+        assert torch.equal(EnsembleInferer(SimpleInferer(), checkpoints=checkpoints)(X, network), network(X))
 
 
 def test_weights_that_are_missing_or_of_another_network_are_named(weights, tmp_path):
     network = Bias(1.0)
     with pytest.raises(DataError, match=r"nowhere.pt: expected a file of weights"):
-        EnsembleInferer(SimpleInferer(), checkpoints=["nowhere.pt"])(X, network)
+        EnsembleInferer(SimpleInferer(), checkpoints=["own.pt", "nowhere.pt"])(X, network)
     torch.save({"other": torch.zeros(2)}, tmp_path / "c.pt")
+    given = ["own.pt", weights("a.pt", 0.0), str(tmp_path / "c.pt")]
     with pytest.raises(DataError, match="weights of this network_def"):
-        EnsembleInferer(SimpleInferer(), checkpoints=[weights("a.pt", 0.0), str(tmp_path / "c.pt")])(X, network)
+        EnsembleInferer(SimpleInferer(), checkpoints=given)(X, network)
     assert network.bias == 1.0
 
 

@@ -26,7 +26,8 @@ class UNetUnpadded(nn.Module):
     only (388 of 572 pixels). Here, as in the paper's overlap-tile strategy, the window is first continued by mirroring
     to the smallest valid size whose answer covers it, and the answer's centre is returned: logits of the input's size,
     so that losses and sliding windows fit. The mirrored rim is computed too: a window of 160 x 160 becomes 348 x 348,
-    4.7 times as many voxels. Deviation: normalisation by instance by default (the paper has none).
+    4.7 times as many voxels (and in 3D 16 slices become 108: it is meant for 2D). Deviation: normalisation by instance
+    by default (the paper has none).
 
     Args:
         spatial_dims: 2 or 3.
