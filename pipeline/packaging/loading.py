@@ -1,4 +1,4 @@
-"""A packed bundle in this process: its Python on the module path, its configuration parsed, its network with weights."""
+"""A packed bundle in this process: its Python on the module path, its configuration, its network with weights."""
 
 from __future__ import annotations
 

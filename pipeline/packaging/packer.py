@@ -188,11 +188,8 @@ def _write_docs(bundle: Path, folder: Path, metadata: dict[str, Any], module: st
         if (bundle / name).is_file():
             shutil.copyfile(bundle / name, place / name)
     readme = bundle / "README.md"
-    text = (
-        readme.read_text(encoding="utf-8")
-        if readme.is_file()
-        else f"# {metadata['name']}\n\n{metadata['description']}\n"
-    )
+    title = f"# {metadata['name']}\n\n{metadata['description']}\n"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else title
     text = text.replace("](docs/", "](").replace(f"bundles/{bundle.resolve().name}/", "configs/")
     text = text.replace("configs/models/", "models/")
     (docs / "README.md").write_text(text + _USE.format(module=module, **metadata), encoding="utf-8")
@@ -200,8 +197,8 @@ def _write_docs(bundle: Path, folder: Path, metadata: dict[str, Any], module: st
 
 _USE = """
 ## This package
-Version {version}. It needs what `configs/metadata.json` names (`required_packages_version`) and nothing else; its own Python is
-`{module}`. `sha256sum -c checksums.sha256` checks its files. In its folder:
+Version {version}. It needs what `configs/metadata.json` names (`required_packages_version`) and nothing else; its own
+Python is `{module}`. `sha256sum -c checksums.sha256` checks its files. In its folder:
 ```
 python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_dir MASKS
 python -m monai.bundle run training --config_file configs/train.json --dataset_dir DATA --output_dir RUN

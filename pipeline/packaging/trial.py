@@ -36,7 +36,7 @@ class TrialCase:
 
 
 def make_case(folder: Path, scratch: Path) -> TrialCase:
-    """Write a case into `scratch`: a body in air, with the structures of the bundle as blocks side by side within it."""
+    """Write a case into `scratch`: a body in air, the bundle's structures as blocks side by side within it."""
     import nibabel as nib
 
     parser = parser_of(folder)
@@ -86,7 +86,7 @@ def round_trip(folder: Path, case: TrialCase, scratch: Path) -> list[str]:
 
 
 def logits_of(truth: np.ndarray, image: Any, labels: Labels, channels: int) -> torch.Tensor:
-    """Logits (channels, x, y, z) on the grid of a preprocessed image that tell `truth`, which lies on its original one."""
+    """Logits (channels, x, y, z) on a preprocessed image's grid that tell `truth`, which lies on its original one."""
     working = np.asarray(image.affine, float)
     original = np.asarray(image.meta["original_affine"], float)
     to_original = np.linalg.inv(original) @ working

@@ -115,11 +115,8 @@ def _files(folder: Path) -> Iterator[str]:
     if not checksums.read(folder):
         yield f"{checksums.NAME} is missing"
         return
-    yield from (
-        f"{name}: {how}"
-        for name, how in checksums.differences(folder).items()
-        if name not in NEEDED or how != "missing"
-    )
+    found = checksums.differences(folder)
+    yield from (f"{name} is {how}" for name, how in found.items() if name not in NEEDED or how != "missing")
 
 
 def _paths(folder: Path) -> Iterator[str]:
@@ -128,9 +125,7 @@ def _paths(folder: Path) -> Iterator[str]:
     carried = module_of(folder)
     for path in sorted((folder / "configs").glob("*.json")):
         config = ConfigParser.load_config_file(str(path))
-        if path.stem == "metadata" or (
-            "training" in config and isinstance(config["training"], list) and "labels" in config
-        ):
+        if path.stem == "metadata" or isinstance(config.get("training"), list):
             continue  # a datalist is no configuration
         if config.get("bundle_root", ".") != ".":
             yield f"{path.name}: bundle_root is {config['bundle_root']!r}, not '.'"
