@@ -17,26 +17,22 @@ class Texture:
 
     def __init__(self, generator: np.random.Generator, *, grain: float) -> None:
         self.grain = grain
-        # blending narrows the spread to (2 * 13/35)**0.5 along each axis, on average over all places
-        self.lattice = 1.56 * generator.standard_normal((NODES,) * 3, dtype=np.float32)
+        self.lattice = generator.standard_normal((NODES,) * 3, dtype=np.float32)
 
     def plane(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
         """Values (columns of x, rows of y) in the plane z; x is (n, 1), y is (1, m), all in mm."""
-        below, above, share = self._nodes(np.float32(z))
-        layer = _blend(self.lattice[below], self.lattice[above], share)
-        below, above, share = self._nodes(x[:, 0])
-        layer = _blend(layer[below], layer[above], share[:, None])
-        below, above, share = self._nodes(y[0])
-        return _blend(layer[:, below], layer[:, above], share)
+        node, low, high = self._nodes(np.float32(z))
+        layer = low * self.lattice[node] + high * self.lattice[(node + 1) % NODES]
+        node, low, high = self._nodes(x[:, 0])
+        layer = low[:, None] * layer[node] + high[:, None] * layer[(node + 1) % NODES]
+        node, low, high = self._nodes(y[0])
+        return low * layer[:, node] + high * layer[:, (node + 1) % NODES]
 
     def _nodes(self, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The nodes on either side, and how much the upper one weighs."""
+        """The node below, its weight and the next one's; their squares add up to one, so that the spread is even."""
         position = np.asarray(position, dtype=np.float32) / np.float32(self.grain)
         node = np.floor(position)
         rest = position - node
-        index = node.astype(np.int64) % NODES
-        return index, (index + 1) % NODES, rest * rest * (3.0 - 2.0 * rest)
-
-
-def _blend(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return one + share * (other - one)
+        high = rest * rest * (3.0 - 2.0 * rest)
+        size = np.sqrt(high * high + (1.0 - high) ** 2)
+        return node.astype(np.int64) % NODES, (1.0 - high) / size, high / size

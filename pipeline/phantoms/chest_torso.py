@@ -46,7 +46,7 @@ class Torso:
     @property
     def heart_centre(self) -> np.ndarray:
         """Middle of the heart; it rests on the diaphragm."""
-        return np.array([22.0, -0.28 * self.half_depth, 0.39 * sum(self.domes) + 0.62 * self.heart[1]])
+        return np.array([33.0, -0.28 * self.half_depth, 0.39 * sum(self.domes) + 0.62 * self.heart[1]])
 
     @property
     def carina(self) -> np.ndarray:
@@ -183,7 +183,7 @@ def _apex(torso: Torso, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
 def _column(torso: Torso, x: np.ndarray, y: np.ndarray, level: float) -> np.ndarray:
     """What lies between the lungs from the breastbone to the spine, narrow in front."""
     width = torso.column * (0.85 + 0.3 * math.exp(-(((level - 0.72) / 0.22) ** 2)))
-    return ellipse(x - 1.0, y - 0.06 * torso.half_depth, width, 1.0 * torso.half_depth)
+    return ellipse(x - 3.0, y - 0.06 * torso.half_depth, width, 1.0 * torso.half_depth)
 
 
 def _rib(torso: Torso, cavity: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:

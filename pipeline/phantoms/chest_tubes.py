@@ -137,4 +137,5 @@ def _share_of_one(tubes: Tubes, tube: int, x: np.ndarray, y: np.ndarray, z: floa
     du, dv, dw = u - along * wx, v - along * wy, w - along * wz
     r = radius + along * (other - radius)
     distance = np.sqrt(du * du + dv * dv + dw * dw) - r
-    return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0) * np.minimum(1.0, r * (2.0 / width))
+    thin = np.minimum(r * (1.0 / width), 0.5)  # a thin tube, spread over a pixel, keeps its area
+    return np.clip(0.5 - distance * (1.0 / width), 0.0, 1.0) * (2.0 * thin / (0.5 + thin) ** 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
-from pipeline.phantoms.covid19_layouts import LAYOUTS, SLICES, TOPS
+from pipeline.phantoms.covid19_layouts import LAYOUTS, SLICES, TOPS, unmasked
 
 NAME = "covid19_phantoms"
 SIZES = ("full", "small", "ct")
@@ -38,7 +38,7 @@ def write(
             for tests, or "ct": one patient of covid-19-ct-seg on 512x512x400 voxels, whatever `patients` says.
         overwrite: replace phantoms that are there already; other data is never replaced.
     Returns:
-        the datalist: five folds or, where there are fewer patients, as many.
+        the datalist: five folds or, where fewer patients have masks, as many; the scan of "ct" is in "testing".
     Raises:
         DataError: an argument out of range, or OUT holds data already.
     """
@@ -100,10 +100,15 @@ def _write_all(out: Path, *, layout: str, patients: int, seed: int, size: str) -
 
 def _list(out: Path, *, layout: str, patients: int, seed: int, size: str) -> dict[str, Any]:
     from pipeline.datalists import save_datalist
-    from pipeline.datalists.covid19 import build
+    from pipeline.datalists.covid19 import TARGETS, build
 
-    target = "both" if layout == "covid-19-ct-seg" else "infection"
-    datalist = build(out, target=target, folds=min(5, patients), seed=seed) | {
+    if size == "ct":
+        datalist = {"labels": TARGETS["both"], "modality": "CT", "provenance": {}, "training": [], "testing": [_ct()]}
+    else:
+        target = "both" if layout == "covid-19-ct-seg" else "infection"
+        folds = min(5, patients - unmasked(layout, patients))
+        datalist = build(out, target=target, folds=folds, seed=seed)
+    datalist |= {
         "name": NAME,
         "description": f"Synthetic chest CT with infections in the layout {layout}; no patient's data",
         "reference": f"written by `volseg phantom covid19 --layout {layout}`",
@@ -112,3 +117,12 @@ def _list(out: Path, *, layout: str, patients: int, seed: int, size: str) -> dic
     datalist["provenance"]["phantoms"] = {"layout": layout, "patients": patients, "seed": seed, "size": size}
     save_datalist(datalist, out / "datalist.json")
     return datalist
+
+
+def _ct() -> dict[str, Any]:
+    """The one large scan: nothing to train on, so it is there to be tested on."""
+    case = "coronacases_001"
+    folders = {"image": "COVID-19-CT-Seg_20cases", "label": "Lung_and_Infection_Mask"}
+    files = {key: f"{folder}/{case}.nii.gz" for key, folder in folders.items()}
+    structures = {"lungs": [1, 2, 3], "infection": [3]}
+    return files | {"structures": structures, "case": case, "patient": case, "group": "coronacases"}

@@ -13,6 +13,7 @@ from pipeline.phantoms.covid19_studies import Study, patient, save_nifti, scan_s
 SEVERITIES = ("moderate", "severe", "mild")
 WORSE = ("critical", "severe", "critical", "moderate")  # of single slices, which were chosen for what they show
 SLICES = 4  # of single slices for each patient asked for
+UNMASKED = {"mosmed": 3, "covid-19-20": 4}  # one patient in so many has no mask
 INFECTION = 3  # in Lung_and_Infection_Mask
 RADIOPAEDIA = (  # the real names; cases 10 and 29 are two scans each, here of one patient
     "4_85506_1",
@@ -51,10 +52,10 @@ def covid_19_ct_seg(out: Path, *, patients: int, seed: int, size: str) -> Iterat
 def mosmed(out: Path, *, patients: int, seed: int, size: str) -> Iterator[str]:
     """MosMedData: 8 mm slices by severity, CT-0 to CT-3; masks only in CT-1, for two patients in three."""
     (out / "masks").mkdir()
-    unmasked = max(1, patients // 3) if patients > 2 else 0
+    masked = patients - unmasked("mosmed", patients)
     for number in range(patients):
         grade, first, severity = 1, 255, ("mild", "moderate")[number % 2]
-        turn = number - (patients - unmasked)
+        turn = number - masked
         if turn >= 0:
             grade, first, severity = ((0, 1, "none"), (2, 939, "moderate"), (3, 1064, "severe"))[turn % 3]
         name = f"study_{first + (number if turn < 0 else turn // 3):04d}"
@@ -73,9 +74,9 @@ def covid_19_20(out: Path, *, patients: int, seed: int, size: str) -> Iterator[s
 
     Slices run from head to feet in every other patient.
     """
-    unmasked = max(1, patients // 4) if patients > 2 else 0
+    masked = patients - unmasked("covid-19-20", patients)
     for number in range(patients):
-        labelled = number < patients - unmasked
+        labelled = number < masked
         folder = out / "COVID-19-20_v2" / ("Train" if labelled else "Validation")
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"volume-covid19-A-{3 + 8 * number:04d}"
@@ -104,8 +105,8 @@ def medicalsegmentation(out: Path, *, patients: int, seed: int, size: str) -> It
         part = scan_slice(chest, (seed, 4, number), pixels=None, matrix=matrix)
         images[..., number], masks[..., number] = part.image, part.findings
         yield f"slice {number}"
-    save_nifti(images, None, out / "tr_im.nii.gz", code=0)
-    save_nifti(masks, None, out / "tr_mask.nii.gz", code=0)
+    save_nifti(images, None, out / "tr_im.nii.gz")
+    save_nifti(masks, None, out / "tr_mask.nii.gz")
     for folder in ("rp_im", "rp_msk"):
         (out / folder).mkdir()
     for number in range(patients):
@@ -164,6 +165,11 @@ TOPS = (  # everything that a layout has at its top
     "rp_msk",
     "Dataset",
 )
+
+
+def unmasked(layout: str, patients: int) -> int:
+    """How many of the patients have no mask; none of two."""
+    return max(1, patients // UNMASKED[layout]) if layout in UNMASKED and patients > 2 else 0
 
 
 def to_gray_volume(image: np.ndarray) -> np.ndarray:

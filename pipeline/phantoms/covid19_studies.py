@@ -112,17 +112,14 @@ def scan_slice(
     return scanner.slice(0)
 
 
-def save_nifti(
-    volume: np.ndarray, study: Study | None, path: str | os.PathLike, *, axes: str = "LPS", code: int = 1
-) -> None:
+def save_nifti(volume: np.ndarray, study: Study | None, path: str | os.PathLike, *, axes: str = "LPS") -> None:
     """Write NIfTI.
 
     Args:
         volume: (right to left, front to back, feet to head), or a stack of slices.
-        study: whose grid it lies on; None for a stack, which has no geometry (unit spacing).
+        study: whose grid it lies on; None for a stack, whose geometry says nothing (unit spacing).
         path: the file.
         axes: directions of the stored axes, e.g. "LPI" for slices from head to feet.
-        code: of sform and qform; 1 says scanner coordinates.
     """
     import nibabel as nib
 
@@ -133,8 +130,8 @@ def save_nifti(
     image = nib.Nifti1Image(volume, affine)
     orientations = [nib.orientations.axcodes2ornt(codes) for codes in ("LPS", axes)]
     image = image.as_reoriented(nib.orientations.ornt_transform(*orientations))
-    image.set_sform(image.affine, code)
-    image.set_qform(image.affine, code)
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
 
