@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.errors import DataError, Problem
 from pipeline.volumes.itk import unreadable
 
-PART = 2**21  # voxels that are scaled at a time
+PART = 2**22  # voxels that are scaled at a time
 
 
 def load_nifti(path: str | Path) -> Any:
@@ -36,12 +36,14 @@ def raw_header(path: str | Path) -> Any:
         return header.from_fileobj(stream, check=False)
 
 
-def read_nifti(path: str | Path, image: Any = None) -> np.ndarray:
+def read_nifti(path: str | Path, image: Any = None, *, last_axis_fastest: bool = False) -> np.ndarray:
     """The (scaled) voxel values of a NIfTI file, without a copy in double precision.
 
     Args:
         path: .nii or .nii.gz.
         image: nibabel's image of it, where that is at hand.
+        last_axis_fastest: lay a 3D volume out in memory as torch does, instead of as the file does (first axis
+            fastest): torch then makes no copy of its own.
 
     Returns:
         an array of the image's shape in nibabel's axis order: the stored type, little or big endian as this machine;
@@ -51,23 +53,27 @@ def read_nifti(path: str | Path, image: Any = None) -> np.ndarray:
         DataError: truncated, damaged (gzip's checksum, too), or no NIfTI.
     """
     image = load_nifti(path) if image is None else image
+    order = "C" if last_axis_fastest and len(image.shape) == 3 else "F"
+    plane = math.prod(image.shape[:2])
     voxels: np.ndarray | None = None
     done = 0
     for part in nifti_parts(path, image):
         if voxels is None:
-            voxels = np.empty(math.prod(image.shape), np.float32 if part.dtype == np.float64 else part.dtype)
-        voxels[done : done + part.size] = part
+            voxels = np.empty(image.shape, np.float32 if part.dtype == np.float64 else part.dtype, order=order)
+        if order == "C":
+            slices = part.reshape(*image.shape[:2], -1, order="F")
+            voxels[:, :, done // plane : (done + part.size) // plane] = slices
+        else:
+            voxels.reshape(-1, order="F")[done : done + part.size] = part
         done += part.size
-    if voxels is None:
-        voxels = np.empty(0, image.get_data_dtype())
-    return voxels.reshape(image.shape, order="F")
+    return np.empty(image.shape, image.get_data_dtype()) if voxels is None else voxels
 
 
 def nifti_parts(path: str | Path, image: Any = None) -> Iterator[np.ndarray]:
     """The (scaled) values of a NIfTI file part by part in its own order (first axis fastest), read to its last byte.
 
     Yields:
-        flat arrays of at most PART voxels.
+        flat arrays of whole slices (first two axes), about PART voxels each.
 
     Raises:
         DataError: as `read_nifti`.
@@ -75,12 +81,13 @@ def nifti_parts(path: str | Path, image: Any = None) -> Iterator[np.ndarray]:
     image = load_nifti(path) if image is None else image
     stored = image.dataobj
     dtype, slope, inter = np.dtype(stored.dtype), float(stored.slope), float(stored.inter)
-    left = math.prod(image.shape)
+    left, plane = math.prod(image.shape), max(1, math.prod(image.shape[:2]))
+    size = max(1, PART // plane) * plane
     try:
         with _open(path) as stream:
             stream.seek(stored.offset)
             while left:
-                part = np.empty(min(left, PART), dtype)
+                part = np.empty(min(left, size), dtype)
                 _fill(stream, part)
                 left -= part.size
                 part = part.astype(dtype.newbyteorder("="), copy=False)

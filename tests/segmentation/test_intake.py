@@ -252,8 +252,9 @@ def test_channels_that_do_not_fit(tmp_path: Path, other: str, found: str) -> Non
     assert len(caught.value.problems) == 1
 
 
-def test_memory_of_a_big_compressed_scan(tmp_path: Path) -> None:
+def test_memory_of_a_big_compressed_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of a whole-body CT takes one part of it in memory, whatever its size."""
+    monkeypatch.setattr(nifti, "PART", 2**20)
     voxels = np.zeros((256, 256, 400), np.int16)
     voxels[::7, ::5] = 900
     image = nib.Nifti1Image(voxels, np.eye(4))

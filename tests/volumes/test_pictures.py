@@ -133,6 +133,7 @@ def test_the_palette_tells_numbers_apart() -> None:
     assert all(np.abs(colours[i].astype(int) - colours[j]).sum() > 60 for i in range(9) for j in range(i))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("kept", [0.7, 0.5, 0.02])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
 def test_truncated_files_are_one_line(tmp_path: Path, suffix: str, kept: float) -> None:
