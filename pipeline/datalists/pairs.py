@@ -84,13 +84,14 @@ def build(
 
 
 def root_of(images: str | os.PathLike, masks: str | os.PathLike) -> Path:
-    """The folder that holds both: what the paths of the list are relative to."""
-    return Path(os.path.commonpath([os.path.abspath(images), os.path.abspath(masks)]))
+    """The folder that holds both, which the paths of the list are relative to; relative itself if both are."""
+    common = os.path.commonpath([os.path.abspath(images), os.path.abspath(masks)])
+    return Path(common if os.path.isabs(images) or os.path.isabs(masks) else os.path.relpath(common))
 
 
 def _relative(item: Mapping[str, Any], root: Path) -> dict[str, Any]:
     def below(path: Path) -> str:
-        return Path(os.path.relpath(os.path.abspath(path), root)).as_posix()
+        return Path(os.path.relpath(path, root)).as_posix()
 
     image = item["image"]
     paths = [below(path) for path in image] if isinstance(image, list) else below(image)

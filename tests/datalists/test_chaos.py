@@ -145,6 +145,44 @@ def test_reversed_says_whether_names_run_against_positions(tmp_path):
         )
 
 
+@pytest.mark.parametrize("modality", ["ct", "t1dual"])
+def test_each_mask_lies_on_its_own_slice_when_a_bundle_loads_it(tmp_path, modality):
+    """Image slices hold their height in mm; the mask of the k-th name marks as many pixels as its slice is high."""
+    from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+
+    from pipeline.transforms import MapLabelsd
+    from pipeline.volumes.readers import VolumeReader
+
+    for patient in (1, 2):
+        for folder, heights, names in (
+            (tmp_path / "CT" / str(patient), [9, 7, 5, 3], "liver_GT_{:03d}.png"),
+            (tmp_path / "MR" / str(patient) / "T1DUAL", [2, 4, 6, 8], "IMG-{:05d}.png"),
+        ):
+            phases = ["InPhase", "OutPhase"] if "MR" in str(folder) else [""]
+            for phase in phases:
+                slices(folder / "DICOM_anon" / phase, [f"IMG-{n:05d}.dcm" for n in range(4)], heights)
+            for number, height in enumerate(heights):
+                masks(folder / "Ground", [names.format(number)], [255 if modality == "ct" else 63] * height)
+    datalist = build(tmp_path, modality=modality, folds=2)
+    load = Compose(
+        [
+            LoadImaged("image", reader=VolumeReader()),
+            EnsureChannelFirstd("image"),
+            LoadImaged("label", reader=VolumeReader(labels=True)),
+            EnsureChannelFirstd("label"),
+            MapLabelsd("label", {"liver": 1}),
+        ]
+    )
+    for item in items(datalist, dataset_dir=tmp_path):
+        case = load(item)
+        assert case["image"].shape == (len(datalist["channels"]), 4, 3, 4)
+        assert case["label"].shape == (1, 4, 3, 4)
+        marked = case["label"][0].sum(dim=(0, 1))
+        for channel in case["image"]:
+            assert channel[0, 0].tolist() == marked.tolist() == sorted(marked.tolist())
+        assert bool((case["label"].affine == case["image"].affine).all())
+
+
 def test_names_are_ordered_by_their_numbers(tmp_path):
     for patient in (1, 2):
         folder = tmp_path / "CT" / str(patient)

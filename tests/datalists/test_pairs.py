@@ -78,6 +78,19 @@ def test_the_list_can_be_written_and_read(tmp_path):
     assert datalist["labels"] == {"background": 0, "lesion": 1}
 
 
+def test_relative_folders_give_the_same_list_and_errors_with_relative_names(tmp_path, monkeypatch):
+    images, masks = isic(tmp_path / "skin")
+    datalist = build(images, masks)
+    monkeypatch.chdir(tmp_path)
+    assert build("skin/Data", "./skin/GroundTruth/") == datalist
+    monkeypatch.chdir(tmp_path / "skin")
+    assert build("Data", "GroundTruth")["training"] == datalist["training"]
+    assert str(root_of("Data", "GroundTruth")) == "."
+    picture(masks / "ISIC_0000002_segmentation.png", size=(5, 6))
+    with pytest.raises(DataError, match=r"^GroundTruth/ISIC_0000002_segmentation\.png: expected the shape of"):
+        build("Data", "GroundTruth")
+
+
 @pytest.mark.parametrize(
     ("image", "mask", "case"),
     [
