@@ -1,0 +1,150 @@
+"""`check`: every file of a datalist or a folder, every fault in one result."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import DataError, Problem
+from pipeline.preflight.extra_files import extra_findings
+from pipeline.preflight.image_rules import image_problems, image_warnings
+from pipeline.preflight.label_rules import label_problems, label_warnings
+from pipeline.preflight.listing import Listing, read_listing
+from pipeline.preflight.result import Finding, Result, merged
+from pipeline.preflight.scan import Job, Scan
+from pipeline.preflight.set_rules import (
+    channel_findings,
+    duplicate_findings,
+    label_twins,
+    pixdim_warnings,
+    scale_warnings,
+    spacing_warnings,
+)
+from pipeline.preflight.workers import scan_all
+from pipeline.structures import numbers_of
+
+Level = Literal["fast", "full"]
+logger = logging.getLogger("pipeline")
+
+
+def check(
+    target: str | Path,
+    *,
+    level: Level = "full",
+    dataset_dir: str | Path | None = None,
+    labels: Mapping[str, Any] | None = None,
+    processes: int = 1,
+    progress: bool = True,
+) -> Result:
+    """Look at every file that a datalist names, or at every image below a folder; nothing is changed.
+
+    Args:
+        target: a datalist (.json), a folder with a datalist.json, or a folder or file as `volseg segment` takes them.
+        level: "full" reads every voxel; "fast" only the headers, file lengths and gzip's checksums of equal files, and
+            so knows nothing of values and label numbers.
+        dataset_dir: what the list's paths are relative to; without it the list's own folder.
+        labels: structure -> number or numbers, in place of the list's own "labels".
+        processes: files read at the same time; each takes the memory of one volume at most (of NIfTI far less).
+        progress: show a bar on stderr.
+
+    Returns:
+        all problems and warnings. A target that is none is a problem, too; nothing is raised for bad input.
+    """
+    if level not in ("fast", "full"):
+        raise ValueError(f"no such level: {level!r}")
+    start = time.perf_counter()
+    listing = read_listing(target, dataset_dir)
+    wanted = dict(labels if labels is not None else (listing.datalist or {}).get("labels") or {})
+    jobs = _jobs(listing, full=level == "full")
+    scans = scan_all(jobs, processes=processes if level == "full" else 1, progress=progress)
+    problems = merged([*listing.problems, *_label_names(wanted, listing), *_problems(listing, scans, wanted)])
+    warnings = merged(_warnings(listing, scans, wanted))
+    listed = listing.datalist or {}
+    return Result(
+        source=listing.source,
+        root=str(listing.root),
+        level=level,
+        cases=len(listed.get("training", [])) + len(listed.get("testing", [])),
+        files=len(jobs),
+        problems=problems,
+        warnings=warnings,
+        seconds=time.perf_counter() - start,
+        datalist=listing.datalist,
+    )
+
+
+def preflight(target: str | Path, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
+    """`check` before something else: warnings go to the log, problems are raised together.
+
+    Args:
+        target, options: as `check` takes them.
+        level: "off" looks at nothing.
+
+    Raises:
+        DataError: every problem that was found; or a level of another name.
+    """
+    if level == "off":
+        return
+    if level not in ("fast", "full"):
+        raise DataError(Problem("preflight", "fast, full or off", repr(level), "Choose one of these"))
+    result = check(target, level=level, **options)
+    counts = {finding.check: 0 for finding in result.warnings}
+    for finding in result.warnings:
+        counts[finding.check] += 1
+        if counts[finding.check] == 1:
+            logger.warning("%s", finding.problem)
+    more = sum(count - 1 for count in counts.values())
+    if more:
+        logger.warning("and %d more like these: volseg check %s", more, target)
+    result.raise_problems()
+
+
+def _jobs(listing: Listing, *, full: bool) -> list[Job]:
+    """One for each file, whatever the number of cases (slices) that it serves."""
+    indices: dict[str, set[int | None]] = {}
+    labels = set()
+    for case in listing.cases:
+        for path in case.images:
+            indices.setdefault(path, set()).add(case.index)
+        if case.label and case.label not in case.images:
+            indices.setdefault(case.label, set()).add(case.index)
+            labels.add(case.label)
+    return [
+        Job(path, path in labels, () if None in wanted else tuple(sorted(wanted)), full)
+        for path, wanted in indices.items()
+    ]
+
+
+def _label_names(labels: Mapping[str, Any], listing: Listing) -> Iterator[Finding]:
+    try:
+        if labels:
+            numbers_of(labels, source=f"{listing.source}: labels")
+    except DataError as error:
+        yield from (Finding("list", problem) for problem in error.problems)
+
+
+def _problems(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
+    for case in listing.cases:
+        yield from image_problems(case, scans)
+        yield from label_problems(case, scans, labels)
+    yield from (finding for apart, finding in duplicate_findings(listing.cases, scans) if apart)
+    if listing.is_list:
+        channels = listing.datalist.get("channels")
+        yield from channel_findings(listing.cases, scans, wanted=len(channels) if channels else None)
+
+
+def _warnings(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
+    for case in listing.cases:
+        yield from image_warnings(case, scans)
+        yield from label_warnings(case, scans, labels)
+    yield from (finding for apart, finding in duplicate_findings(listing.cases, scans) if not apart)
+    yield from label_twins(listing.cases, scans)
+    yield from pixdim_warnings(listing, scans)
+    yield from spacing_warnings(listing.cases, scans)
+    if str((listing.datalist or {}).get("modality", "")).upper() == "CT":
+        yield from scale_warnings(listing.cases, scans)
+    if listing.is_list:
+        yield from extra_findings(listing)

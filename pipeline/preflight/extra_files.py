@@ -1,0 +1,47 @@
+"""Images that lie beside a list's files and that it does not name."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import Problem
+from pipeline.preflight.listing import Listing
+from pipeline.preflight.result import Finding
+from pipeline.volumes import suffix_of
+
+FEWEST = 3  # listed folders side by side, from which on their neighbours are taken for cases, too
+
+
+def extra_findings(listing: Listing) -> Iterator[Finding]:
+    """One warning for each image or mask by its name in a folder with listed files.
+
+    Where each case has a folder of its own (ACDC's patients), the folders beside them are looked at as well. Left out:
+    names that begin with a dot, what lies in a listed folder (a DICOM series, slices), and a cine X_4d
+    beside its frames.
+    """
+    paths = [path for case in listing.cases for path in (*case.images, *([case.label] if case.label else []))]
+    listed = {os.path.abspath(path) for path in paths}
+    folders = {Path(path).parent for path in listed}
+    folders |= _neighbours(folders, len(listing.cases))
+    for folder in sorted(folders):
+        names = {entry.name for entry in os.scandir(folder) if entry.is_file() and suffix_of(entry.name)}
+        for name in sorted(names):
+            path = str(folder / name)
+            if path in listed or str(folder) in listed or name.startswith(".") or _is_cine(name, names):
+                continue
+            remedy = "Nothing if it was left out on purpose; else build the list again"
+            yield Finding("extra", Problem(path, "an image that the list names", "one that it does not", remedy))
+
+
+def _neighbours(folders: set[Path], cases: int) -> set[Path]:
+    above = Counter(folder.parent for folder in folders)
+    homes = [home for home, count in above.items() if count >= max(FEWEST, cases / 4)]
+    return {Path(entry) for home in homes for entry in os.scandir(home) if entry.is_dir() and entry.name[0] != "."}
+
+
+def _is_cine(name: str, names: set[str]) -> bool:
+    stem = name[: -len(suffix_of(name))]
+    return stem.endswith("_4d") and any(other.startswith(stem.removesuffix("_4d") + "_frame") for other in names)

@@ -1,0 +1,127 @@
+"""What the label of a case must be: on its image's grid, whole numbers, those that the list names, none empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.errors import DataError, Problem
+from pipeline.preflight.geometry import grid_problem
+from pipeline.preflight.image_rules import file_problems
+from pipeline.preflight.listing import Case
+from pipeline.preflight.result import Finding
+from pipeline.preflight.scan import Scan
+from pipeline.preflight.voxels import Piece
+from pipeline.structures import numbers_of
+
+TINY = 10  # voxels; a structure with fewer is rarely meant
+MOST_NUMBER = 255  # labels are kept as uint8
+RENUMBER = "Correct the mask, or name the structure in the list's labels"
+
+
+def label_problems(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
+    """What makes a label unfit for training and scoring.
+
+    Args:
+        case: with a label, or nothing is found.
+        scans: by path.
+        labels: structure -> number or numbers; empty where nobody has named them.
+    """
+    if case.label is None:
+        return
+    if case.label in case.images:
+        problem = Problem(case.label, "an image and its mask", "one file named as both", "Correct the list")
+        yield Finding("list", problem, (case.name,))
+        return
+    scan = scans[case.label]
+    yield from file_problems(scan, case)
+    if scan.problems:
+        return
+    image = scans[case.images[0]]
+    problem = None if image.problems else grid_problem(scan, image)
+    if problem:
+        yield Finding("grid", problem, (case.name,))
+    piece = scan.pieces.get(case.index)
+    for problem in _number_problems(case, scan, piece, labels) if piece else ():
+        yield Finding("labels", problem, (case.name,))
+
+
+def label_warnings(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
+    """Structures that are empty or tiny, and numbers that the item's structures leave out."""
+    scan = scans.get(case.label) if case.label and case.label not in case.images else None
+    piece = scan.pieces.get(case.index) if scan is not None and not scan.problems else None
+    if piece is None or piece.broken or piece.many:
+        return
+    left_out = [] if case.structures is None else sorted(set(piece.counts) - _known(case, scan, piece, labels))
+    if left_out and min(left_out) >= 0:
+        remedy = "Nothing if they are background; else name them in the item's structures"
+        found = "also " + _listed(left_out)
+        expected = "only " + _listed(sorted({n for numbers in case.structures.values() for n in numbers}))
+        yield Finding("unnamed", Problem(case.label, expected, found, remedy), (case.name,))
+    for name, numbers in _structures(case, scan, piece, labels).items():
+        voxels = sum(piece.counts[number] for number in set(numbers))
+        if voxels == 0:
+            remedy = "Nothing if the case lacks it: its scores count as undefined; else look at the mask"
+            yield Finding("empty", Problem(case.label, f"voxels of {name}", "none", remedy), (case.name,))
+        elif voxels < TINY:
+            found, remedy = f"{voxels}", "Look whether they are stray voxels"
+            problem = Problem(case.label, f"{TINY} voxels of {name} or more", found, remedy)
+            yield Finding("tiny", problem, (case.name,))
+
+
+def _number_problems(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> Iterator[Problem]:
+    file = scan.file
+    remedy = "Save the mask as whole numbers; resample masks by nearest neighbour only"
+    if piece.bad or piece.broken:
+        found = [f"{piece.bad} NaN or infinite"] * bool(piece.bad) + [f"{piece.broken} with fractions"] * bool(
+            piece.broken
+        )
+        yield Problem(file, "whole label numbers", "voxels " + " and ".join(found), remedy)
+        return
+    if piece.many:
+        remedy = "Look whether the list names an image as the mask"
+        yield Problem(file, "label numbers", f"more than 256 different values, up to {piece.high:g}", remedy)
+        return
+    wild = sorted(number for number in piece.counts if not 0 <= number <= MOST_NUMBER)
+    if wild:
+        yield Problem(file, f"label numbers from 0 to {MOST_NUMBER}", _listed(wild), RENUMBER)
+    if case.structures is None and labels:
+        known = _known(case, scan, piece, labels)
+        foreign = sorted(set(piece.counts) - known - set(wild))
+        if foreign:
+            yield Problem(file, "only the labels " + _listed(sorted(known)), "also " + _listed(foreign), RENUMBER)
+    elif case.structures is not None:
+        missing = [name for name in _numbers(labels) if name not in case.structures]
+        if missing:
+            remedy = "Name its numbers in the item's structures, or take it out of the list's labels"
+            found = "structures that tell only " + ", ".join(case.structures)
+            yield Problem(file, "a mask of " + " and ".join(missing), found, remedy)
+
+
+def _structures(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The file's numbers of each wanted structure."""
+    numbers = _numbers(labels)
+    if case.structures is not None:
+        return {name: case.structures[name] for name in numbers or case.structures if name in case.structures}
+    return dict.fromkeys(numbers, (255,)) if _black_and_white(scan, piece, numbers) else numbers
+
+
+def _known(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> set[int]:
+    listed = case.structures or _structures(case, scan, piece, labels)
+    return {0, *(number for numbers in listed.values() for number in numbers)}
+
+
+def _black_and_white(scan: Scan, piece: Piece, numbers: Mapping[str, Any]) -> bool:
+    """Whether 255 stands for the only structure, as it does in a black and white picture."""
+    return not scan.has_geometry and len(numbers) == 1 and 255 in piece.counts and set(piece.counts) <= {0, 255}
+
+
+def _numbers(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    try:
+        return numbers_of(labels) if labels else {}
+    except DataError:
+        return {}  # told once, for the list
+
+
+def _listed(numbers: list[int], most: int = 8) -> str:
+    return ", ".join(map(str, numbers[:most])) + (", ..." if len(numbers) > most else "")

@@ -1,0 +1,194 @@
+"""One file looked at: its header, and where wanted every voxel of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline import volumes
+from pipeline.errors import DataError, Problem
+from pipeline.metrics.masks import corner_displacement
+from pipeline.preflight.voxels import Piece, measure, quick_digest
+from pipeline.segmentation.inspection import inspect
+from pipeline.volumes.itk import affine_of, itk_header
+from pipeline.volumes.nifti import load_nifti
+
+PACKED = 1100  # deflate packs 1032 to 1 at best
+DETACHED = 2**36  # bytes; of formats whose voxels lie in another file
+COPY_AGAIN = "Copy or download the file again"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to look at.
+
+    Args:
+        file: image or label: a file, or the folder of a DICOM series or of pictures.
+        is_label: whether its values are label numbers.
+        indices: slices that are looked at one by one; () for the whole.
+        full: read every voxel, not only the header.
+    """
+
+    file: str
+    is_label: bool = False
+    indices: tuple[int, ...] = ()
+    full: bool = True
+
+
+@dataclass
+class Scan:
+    """What is known of a file; `problems` where it cannot be read, and then nothing else is.
+
+    Args:
+        shape: in nibabel's axis order; of a picture (X, Y, 1).
+        spacing: mm; 1 each where there is no geometry.
+        affine: (4, 4) voxel -> RAS mm with the distances of `spacing`; `stated` as the file says.
+        forms_apart: mm between the corners under NIfTI's sform and qform; 0 where it has not both.
+        pieces: the values, by slice; None is the whole file. Empty where only the header was read.
+        digest: what equal files share, as far as that can be told without unpacking them.
+    """
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+    shape: tuple[int, ...] = ()
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    affine: np.ndarray = field(default_factory=lambda: np.eye(4))
+    stated: np.ndarray = field(default_factory=lambda: np.eye(4))
+    has_geometry: bool = True
+    forms_apart: float = 0.0
+    pieces: dict[int | None, Piece] = field(default_factory=dict)
+    digest: str = ""
+
+
+def scan(job: Job) -> Scan:
+    """Look at a file; whatever is wrong with it ends as a problem of the result, nothing is raised.
+
+    Memory: a few million voxels for NIfTI, one volume for every other format.
+    """
+    found = Scan(job.file)
+    try:
+        with _quiet():
+            _read_header(found)
+            _check_shape(found, job)
+            _check_size(found)
+            if job.full or _size_differs(found):
+                found.pieces = measure(job.file, found.shape, indices=job.indices, is_label=job.is_label)
+            else:
+                found.digest = quick_digest(job.file)
+    except DataError as error:
+        found.problems = error.problems if job.is_label else _better_told(job.file, error.problems)
+    except MemoryError:
+        found.problems = [Problem(job.file, "a volume that fits into memory", "one that does not", "Split or crop it")]
+    except Exception as error:  # the libraries below raise dozens of types
+        why = f"one that is not ({type(error).__name__}: {str(error)[:120]})"
+        found.problems = [Problem(job.file, "a readable image", why, COPY_AGAIN)]
+    return found
+
+
+def _better_told(file: str, problems: list[Problem]) -> list[Problem]:
+    """What `volseg segment` would say of it: it knows what web pages and archives look like."""
+    try:
+        inspect(file)
+    except DataError as error:
+        return error.problems
+    except Exception:
+        return problems
+    return problems
+
+
+def _read_header(found: Scan) -> None:
+    path = found.file
+    if not os.path.isdir(path) and os.path.getsize(path) == 0:
+        raise DataError(Problem(path, "an image", "an empty file", COPY_AGAIN))
+    found.has_geometry = volumes.has_geometry(path)
+    found.shape = _trimmed(volumes.shape(path))
+    found.spacing = volumes.spacing(path)
+    if volumes.is_nifti(path):
+        image = load_nifti(path)
+        found.stated = volumes.grid.with_third_axis(np.array(image.affine, dtype=float))
+        found.forms_apart = _forms_apart(image.header, found.shape)
+    elif not found.has_geometry:
+        found.affine = found.stated = volumes.affine(path)
+    elif len(found.shape) == 3 and not os.path.isdir(path):
+        found.affine = found.stated = affine_of(itk_header(path))
+    else:
+        found.affine = found.stated = volumes.affine(path)
+    if volumes.is_nifti(path) and np.isfinite(found.stated).all():
+        found.affine = volumes.affine(path)
+
+
+def _check_shape(found: Scan, job: Job) -> None:
+    size = " x ".join(map(str, found.shape))
+    if not 2 <= len(found.shape) <= (3 if job.is_label else 4) or 0 in found.shape:
+        expected = "a label map with three axes" if job.is_label else "a volume with three axes, or four with time"
+        raise DataError(Problem(found.file, expected, f"shape {size}", "Split it into single volumes"))
+    if min(found.shape[:2]) < 2:
+        expected = "at least two voxels along both in-plane axes"
+        raise DataError(Problem(found.file, expected, f"shape {size}", "Check the export"))
+    depth = found.shape[2] if len(found.shape) == 3 else 0
+    beyond = [index for index in job.indices if index >= depth]
+    if beyond:
+        expected = f"a volume with a slice {beyond[0]}, counted from 0"
+        raise DataError(Problem(found.file, expected, f"shape {size}", "Build the datalist again"))
+
+
+def _check_size(found: Scan) -> None:
+    """A header that claims more voxels than the file can hold is believed by nobody: memory would be asked for."""
+    if os.path.isdir(found.file) or not found.has_geometry:
+        return
+    held = os.path.getsize(found.file)
+    suffix = volumes.suffix_of(found.file)
+    limit = held if suffix == ".nii" else DETACHED if suffix in (".mhd", ".nhdr") else held * PACKED
+    claimed = _claimed(found)
+    if claimed > limit:
+        size = " x ".join(map(str, found.shape))
+        expected = f"a file that can hold {size} voxels"
+        raise DataError(Problem(found.file, expected, f"a truncated one of {held:,} bytes", COPY_AGAIN))
+
+
+def _size_differs(found: Scan) -> bool:
+    """Whether a .nii.gz says at its end that it unpacks to another length than its header asks for."""
+    if not found.file.lower().endswith(".nii.gz"):
+        return False
+    with open(found.file, "rb") as stream:
+        stream.seek(-4, os.SEEK_END)
+        return int.from_bytes(stream.read(4), "little") != _claimed(found) % 2**32
+
+
+def _claimed(found: Scan) -> int:
+    """Bytes that the voxels take, for NIfTI with all that lies before them."""
+    if volumes.is_nifti(found.file):
+        stored = load_nifti(found.file).dataobj
+        return int(stored.offset) + math.prod(map(int, stored.shape)) * np.dtype(stored.dtype).itemsize
+    return math.prod(found.shape)
+
+
+def _forms_apart(header: Any, shape: tuple[int, ...]) -> float:
+    if not (header["sform_code"] > 0 and header["qform_code"] > 0):
+        return 0.0
+    try:
+        sform, qform = header.get_sform(), header.get_qform()
+    except Exception:  # a quaternion that is none
+        return 0.0
+    return corner_displacement(sform, qform, (*shape, 1, 1)[:3]) if np.isfinite(sform).all() else 0.0
+
+
+def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """nibabel logs what it mends in a header; the problem says it better."""
+    from nibabel.imageglobals import LoggingOutputSuppressor
+
+    with LoggingOutputSuppressor(), np.errstate(all="ignore"):
+        yield

@@ -1,0 +1,82 @@
+"""The findings as tables for the terminal: all problems, and of each kind of warning the first three."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.preflight.result import Finding, Result
+
+SHOWN = 3  # warnings of a kind; one about every case of a large set would bury the others
+WIDE = 160  # columns where the output is no terminal
+
+
+def print_result(result: Result, console: Console | None = None) -> None:
+    """Print what was found: a table of problems, one of warnings, and a last line that sums up."""
+    console = console or _console()
+    if result.problems:
+        console.print(_table("Problems", "red", result.problems, result.root))
+    if result.warnings:
+        console.print(_table("Warnings", "yellow", _first(result.warnings), result.root))
+        hidden = Counter(finding.check for finding in result.warnings)
+        more = [f"{count - SHOWN} more of '{check}'" for check, count in hidden.items() if count > SHOWN]
+        if more:
+            console.print(Text("Not shown: " + ", ".join(more) + ". --json writes all."))
+    console.print(Text(summary(result)))
+
+
+def summary(result: Result) -> str:
+    """One line: how much was looked at, and what came of it."""
+    looked = f"{result.cases} cases, {result.files} files checked ({result.level}) in {result.seconds:.1f} s: "
+    if not result.problems:
+        return looked + f"no problems, {_count(len(result.warnings), 'warning')}."
+    broken = f" in {_count(len(result.broken), 'case')}" if result.broken else ""
+    return (
+        looked + f"{_count(len(result.problems), 'problem')}{broken}, {_count(len(result.warnings), 'warning')}. "
+        "Paths are relative to " + _printable(result.root) + "."
+    )
+
+
+def _table(title: str, colour: str, findings: Iterable[Finding], root: str) -> Table:
+    table = Table(title=title, title_style=f"bold {colour}", title_justify="left", show_lines=True)
+    for name, ratio in (("file", 4), ("expected", 3), ("found", 3), ("remedy", 4)):
+        table.add_column(name, overflow="fold", ratio=ratio)
+    for finding in findings:
+        problem = finding.problem
+        cells = (_short(problem.file, root), problem.expected, problem.found, problem.remedy)
+        table.add_row(*(Text(_printable(cell).replace(os.path.join(root, ""), "")) for cell in cells))
+    return table
+
+
+def _first(warnings: list[Finding]) -> list[Finding]:
+    seen: Counter[str] = Counter()
+    shown = []
+    for finding in warnings:
+        seen[finding.check] += 1
+        if seen[finding.check] <= SHOWN:
+            shown.append(finding)
+    return shown
+
+
+def _short(file: str, root: str) -> str:
+    return str(Path(file).relative_to(root)) if file != root and Path(file).is_relative_to(root) else file
+
+
+def _printable(text: str) -> str:
+    """A file name may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDE)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
