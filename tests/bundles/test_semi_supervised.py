@@ -1,0 +1,149 @@
+"""Semi-supervised training by overlay: which images are unlabelled, that they teach, and that it resumes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import MetaTensor
+
+from pipeline.errors import DataError
+from pipeline.losses.compound import UNLABELLED
+from pipeline.semi_supervised import HideLabeld, draw_weights, items
+
+
+@pytest.fixture
+def arguments(phantom_acdc):
+    return {"datalist": phantom_acdc / "datalist.json", "dataset_dir": phantom_acdc, "fold": 0}
+
+
+def listed(phantom_acdc):
+    return json.loads((phantom_acdc / "datalist.json").read_text())["training"]
+
+
+def test_labels_are_hidden_by_patient_and_the_held_out_fold_stays_out(arguments, phantom_acdc):
+    patient = {item["case"]: item["patient"] for item in listed(phantom_acdc)}
+    held_out = {item["patient"] for item in listed(phantom_acdc) if item["fold"] == 0}
+    found = items(**arguments, labelled_share=0.5)
+    known = {patient[item["case"]] for item in found if not item["unlabelled"]}
+    unknown = {patient[item["case"]] for item in found if item["unlabelled"]}
+    everyone = set(patient.values()) - held_out
+    assert known | unknown == everyone
+    assert not known & unknown
+    assert len(known) == round(0.5 * len(everyone))
+    for item in found:
+        assert (item["label"] == item["image"]) is item["unlabelled"]
+    assert items(**arguments, labelled_share=0.5) == found
+    choices = [{i["case"] for i in items(**arguments, labelled_share=0.5, seed=s) if i["unlabelled"]} for s in range(5)]
+    assert len(set(map(frozenset, choices))) > 1, "the seed chooses"
+    assert sum(not item["unlabelled"] for item in items(**arguments, labelled_share=0.01)) == 2, "one patient at least"
+
+
+def test_unlabelled_images_come_from_the_list_and_from_a_folder(arguments, phantom_acdc, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(phantom_acdc, copy)
+    datalist = json.loads((copy / "datalist.json").read_text())
+    entries = datalist["training"]
+    kept = [item for item in entries if item["patient"] != entries[0]["patient"] or item["fold"] == 0]
+    spare = next(item["patient"] for item in entries if item["fold"] != 0)
+    unlabelled = [
+        {key: item[key] for key in ("image", "case", "patient")}
+        for item in entries
+        if item["patient"] == spare or item["fold"] == 0
+    ]
+    datalist["training"] = [item for item in kept if item["patient"] != spare]
+    datalist["unlabelled"] = unlabelled
+    (copy / "datalist.json").write_text(json.dumps(datalist))
+    arguments = {"datalist": copy / "datalist.json", "dataset_dir": copy, "fold": 0}
+    found = [item["case"] for item in items(**arguments) if item["unlabelled"]]
+    assert found == [item["case"] for item in unlabelled if item["patient"] == spare], "not those of the held-out fold"
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    shutil.copy(copy / entries[0]["image"], scans / "another.nii.gz")
+    found = [item["image"] for item in items(**arguments, folder=scans) if item["unlabelled"]]
+    assert str(scans / "another.nii.gz") in found
+
+
+def test_what_cannot_be_is_refused(arguments):
+    with pytest.raises(DataError, match="unlabelled_dir"):
+        items(**arguments)
+    with pytest.raises(DataError, match="above 0"):
+        items(**arguments, labelled_share=0)
+
+
+def test_half_of_the_draws_are_labelled():
+    chosen = [{"unlabelled": flag} for flag in (False, True, True, True, True)]
+    weights = draw_weights(chosen)
+    assert weights == [0.5, 0.125, 0.125, 0.125, 0.125]
+    assert draw_weights(chosen, labelled=0.8)[0] == 0.8
+
+
+def test_hidden_labels_hold_one_number_on_the_grid_of_the_image():
+    image = MetaTensor(torch.randn(2, 3, 4, 1), affine=np.diag([2.0, 2, 8, 1]))
+    hidden = HideLabeld("label")({"image": image, "label": image.clone(), "unlabelled": True})["label"]
+    assert hidden.shape == (1, 3, 4, 1)
+    assert torch.equal(hidden.affine, image.affine)
+    assert (hidden == UNLABELLED).all()
+    for kept in ({"label": image, "unlabelled": False}, {"label": image}):
+        assert HideLabeld("label")(kept)["label"] is image
+
+
+def train(bundle, **settings):
+    workflow = bundle("train", "semi", **{"epochs": 3, "val_interval": 3, "labelled_share": 0.5} | settings)
+    workflow.run()
+    workflow.finalize()
+    return workflow
+
+
+@pytest.mark.slow
+def test_unlabelled_images_reach_the_network_and_teach_it(bundle):
+    workflow = bundle("train", "semi", epochs=1, labelled_share=0.5, ramp_epochs=0)
+    trainer, loss = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "loss"))
+    kinds, differences, before = [], [], []
+
+    def look(engine):
+        label = engine.state.output["label"].flatten(1)
+        kinds.extend(("hidden" if (row == UNLABELLED).all() else "shown" if row.max() <= 3 else "?") for row in label)
+        teacher, student = loss.losses[1].teacher.state_dict(), engine.network.state_dict()
+        differences.append(max(float((teacher[key] - student[key]).abs().max()) for key in student))
+
+    before.append(loss.losses[1].teacher.state_dict()["output_block.conv.conv.bias"].clone())
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, look)
+    workflow.run()
+    assert set(kinds) == {"hidden", "shown"}
+    assert all(difference > 0 for difference in differences)
+    assert not torch.equal(loss.losses[1].teacher.state_dict()["output_block.conv.conv.bias"], before[0])
+
+    network = trainer.network
+    network.zero_grad()
+    image, hidden = torch.randn(2, 1, 48, 48, 1), torch.full((2, 1, 48, 48, 1), UNLABELLED)
+    loss(network(image), hidden, image=image, predict=lambda x, other: (other or network)(x)).backward()
+    assert max(float(p.grad.abs().max()) for p in network.parameters() if p.grad is not None) > 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_with_its_teacher(bundle, tmp_path):
+    whole = train(bundle, output_dir=str(tmp_path / "whole"))
+
+    class KilledError(Exception):
+        pass
+
+    killed = bundle("train", "semi", epochs=3, val_interval=3, labelled_share=0.5)
+
+    def kill(engine):
+        if engine.state.epoch == 2:
+            raise KilledError
+
+    killed.parser.get_parsed_content("train#trainer").add_event_handler(Events.ITERATION_COMPLETED, kill)
+    with pytest.raises(Exception):  # noqa: B017, PT011 -- MONAI wraps it
+        killed.run()
+    resumed = train(bundle, resume="true")
+    for key in ("network", "loss"):
+        states = [workflow.parser.get_parsed_content(key).state_dict() for workflow in (whole, resumed)]
+        tensors = [name for name, value in states[0].items() if torch.is_tensor(value)]
+        assert len(tensors) > 10
+        assert all(torch.equal(states[0][name], states[1][name]) for name in tensors), key
