@@ -1,0 +1,126 @@
+"""Ensembles, dropout, the cascade, the CRF and the entropy map as keys of a bundle's inference, through segment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from image_files import acdc_like
+from monai.bundle import ConfigParser
+from scipy.ndimage import gaussian_filter
+
+from pipeline.segmentation import segment
+from pipeline.volumes import read_mask
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "acdc"
+OPTIONS = {
+    "dropout_samples": 0,
+    "cascade": False,
+    "cascade_checkpoint": None,
+    "crf": False,
+    "entropy": False,
+    "load_weights": "$checkpoints.load_weights(@network, "
+    "@checkpoint[0] if isinstance(@checkpoint, list) else @checkpoint)",
+}
+CRF = {"_target_": "pipeline.crf.MeanFieldCRFd", "_disabled_": "$not launch.boolean(@crf)", "keys": "pred"}
+ENTROPY = {
+    "_target_": "pipeline.uncertainty.SaveEntropyd",
+    "_disabled_": "$not launch.boolean(@entropy)",
+    "keys": "pred",
+    "output_dir": "@output_dir",
+    "overwrite": "$launch.boolean(@overwrite)",
+}
+SMALL = {"filters": [4] * 6, "dropout": 0.3}
+
+
+def config() -> dict:
+    """bundles/acdc/inference.json with every option wired."""
+    told = json.loads((BUNDLE / "inference.json").read_text(encoding="utf-8"))
+    windows = {
+        "_target_": "SlidingWindowInferer", "roi_size": "@patch_size", "sw_batch_size": 8, "overlap": 0.25,
+        "mode": "gaussian", "padding_mode": "replicate",
+    }  # fmt: skip
+    members = {
+        "_target_": "pipeline.ensembles.EnsembleInferer",
+        "checkpoints": "@checkpoint",
+        "dropout_samples": "@dropout_samples",
+        "inferer": {"_target_": "pipeline.inferers.PrecisionInferer", "precision": "fp32", "inferer": windows},
+    }
+    cascade = {
+        "_target_": "pipeline.ensembles.CascadeInferer",
+        "enabled": "$launch.boolean(@cascade)",
+        "checkpoint": "@cascade_checkpoint",
+        "smallest": "@patch_size",
+        "inferer": members,
+    }
+    steps = [step for step in told["postprocessing"]["transforms"] if step["_target_"] != CRF["_target_"]]
+    told["network_def"] |= SMALL
+    return told | OPTIONS | {
+        "inferer": cascade, "patch_size": [64, 64, 1], "device": "$torch.device('cpu')",
+        "postprocessing": {"_target_": "Compose", "transforms": [CRF, ENTROPY, *steps]},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory):
+    """A folder with the configuration, an image, and two sets of random weights."""
+    folder = tmp_path_factory.mktemp("options")
+    (folder / "inference.json").write_text(json.dumps(config()))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        parser = ConfigParser(json.loads((folder / "inference.json").read_text()))
+        torch.save(parser.get_parsed_content("network").state_dict(), folder / f"{seed}.pt")
+    noise = gaussian_filter(np.random.default_rng(3).normal(size=(70, 60, 4)), (4, 4, 1))
+    acdc_like(folder / "a.nii.gz", np.round(4000 * noise).astype(np.int16))
+    return folder
+
+
+def run(ready: Path, output: Path, *, weights: tuple[int, ...] = (0,), **overrides) -> np.ndarray:
+    files = [str(ready / f"{n}.pt") for n in weights]
+    chosen = {"checkpoint": files if len(files) > 1 else files[0], "largest_component": False, **overrides}
+    summary = segment(
+        ready / "a.nii.gz", output, bundle=ready / "inference.json", overrides=chosen, progress=False,
+        echo=lambda _: None,
+    )  # fmt: skip
+    assert [case.reason for case in summary.cases] == [""]
+    return read_mask(summary.cases[0].mask)
+
+
+def test_several_checkpoints_are_averaged(ready, tmp_path):
+    alone = [run(ready, tmp_path / str(n), weights=(n,)) for n in (0, 1)]
+    assert np.array_equal(run(ready, tmp_path / "twice", weights=(0, 0)), alone[0])
+    both = run(ready, tmp_path / "both", weights=(0, 1))
+    assert not np.array_equal(both, alone[0])
+    assert not np.array_equal(both, alone[1])
+    manifest = json.loads((tmp_path / "both" / "manifest.json").read_text())
+    assert "1.pt" in json.dumps(manifest)
+
+
+def test_the_entropy_lies_beside_the_mask(ready, tmp_path):
+    run(ready, tmp_path / "out", dropout_samples=3, entropy=True)
+    values = nib.load(tmp_path / "out" / "a_entropy.nii.gz")
+    assert values.shape == (70, 60, 4)
+    assert values.get_data_dtype() == np.float32
+    assert 0 <= values.get_fdata().min() < values.get_fdata().max() <= 1
+
+
+def test_the_crf_smooths_the_mask(ready, tmp_path):
+    off, on = run(ready, tmp_path / "off"), run(ready, tmp_path / "on", crf=True)
+    assert 0 < _borders(on) < _borders(off)
+
+
+def test_the_cascade_looks_at_what_it_found(ready, tmp_path):
+    off = run(ready, tmp_path / "off")
+    everywhere = run(ready, tmp_path / "wide", cascade=True, **{"inferer#margin": [99, 99, 9]})
+    assert np.array_equal(everywhere, off), "a margin that reaches the edges leaves nothing out"
+    with_coarse = {"cascade": True, "cascade_checkpoint": str(ready / "1.pt"), "inferer#smallest": [8, 8, 1]}
+    assert run(ready, tmp_path / "near", **with_coarse, **{"inferer#margin": [0, 0, 0]}).shape == off.shape
+
+
+def _borders(mask: np.ndarray) -> int:
+    """Pairs of neighbours in plane that disagree."""
+    return int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())
