@@ -135,10 +135,11 @@ def boolean(value: Any) -> bool:
 
 def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int | None) -> None:
     """The images of a folder, or the cases of a datalist on both sides of a fold, must be there; raises DataError."""
-    from pipeline.datalists import items, list_images
+    from pipeline.datalists import items
+    from pipeline.segmentation.intake import find_cases
 
     if datalist is None:
-        list_images(dataset_dir)
+        find_cases(dataset_dir)
         return
     for side in [None] if fold is None else ["train", "validation"]:
         items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)

@@ -12,7 +12,10 @@ from pipeline.cli.options import Overwrite
 
 def segment(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Images or folders (NIfTI, .mha, .nrrd, DICOM), then the output folder.")
+        list[Path],
+        typer.Argument(
+            help="Images, folders or datalists (NIfTI, .mha, .nrrd, DICOM, PNG, JPG, TIFF), then the output."
+        ),
     ],
     bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = Path("bundles/acdc"),
     weights: Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")] = None,

@@ -16,6 +16,8 @@ from pipeline.volumes import mask_name, write_mask
 class SaveMaskd(MapTransform):
     """Write a label map as uint8 on the image's exact grid, atomically, and put the path into the item as "mask".
 
+    Of an item with "slice" the mask has the grid of this one slice.
+
     Args:
         keys: label map (1, X, Y, Z) on the original grid.
         output_dir: folder; made where it is missing.
@@ -32,9 +34,10 @@ class SaveMaskd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         like = d[self.ref_key].meta["filename_or_obj"]
+        index = int(d["slice"]) if d.get("slice") is not None else None
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             mask = np.asarray(d[key].cpu())[0].astype(np.uint8)
             path = self.output_dir / mask_name(d.get("case"), like)
-            d["mask"] = str(write_mask(mask, like, path, overwrite=self.overwrite))
+            d["mask"] = str(write_mask(mask, like, path, index=index, overwrite=self.overwrite))
         return d

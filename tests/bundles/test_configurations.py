@@ -36,8 +36,8 @@ def test_evaluation_infers_as_inference_does(folder):
     ):
         assert merged.get(key) == inference.get(key), key
     steps = inference["postprocessing"]["transforms"]
-    assert steps[:-1] == train["postprocessing"]["transforms"]
-    assert steps[-1]["_target_"].endswith("SaveMaskd")
+    assert steps[:-2] == train["postprocessing"]["transforms"]
+    assert [step["_target_"].rsplit(".", 1)[-1] for step in steps[-2:]] == ["SaveMaskd", "SaveInstancesd"]
 
 
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
