@@ -76,9 +76,10 @@ class SegmentationLoss(_Loss):
         return x if self.other_act is None else self.other_act(x)
 
     def log_probabilities(self, input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """ln p and ln(1 - p), (B, C, ...) each, exact for logits of any size where the activation is one of the two.
+        """ln p and ln(1 - p), (B, C, ...) each.
 
-        Given probabilities are kept within 1e-12 of 0 and 1e-7 of 1.
+        Exact for logits of any size with sigmoid; with softmax ln(1 - p) ends at -87 (in float32), beyond which its
+        gradient is 0. Given probabilities are kept within 1e-12 of 0 and 1e-7 of 1.
         """
         x = at_least_float32(input)
         if self.sigmoid:
@@ -140,15 +141,12 @@ def at_least_float32(x: torch.Tensor) -> torch.Tensor:
 
 
 def log_softmax_and_complement(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """ln p and ln(1 - p) of the softmax over axis 1, without cancellation.
-
-    1 - p is what the other channels sum to: for the largest channel the sum is taken, for the others p is at most 1/2
-    and 1 - p exact.
-    """
+    """ln p and ln(1 - p) of the softmax over axis 1; 1 - p is the sum of the other channels, so nothing cancels."""
     log_p = torch.log_softmax(x, dim=1)
-    largest = torch.zeros_like(x, dtype=torch.bool).scatter_(1, x.argmax(dim=1, keepdim=True), True)
-    others = torch.logsumexp(log_p.masked_fill(largest, -torch.inf), dim=1, keepdim=True)
-    return log_p, torch.where(largest, others, torch.log1p(-log_p.exp().masked_fill(largest, 0)))
+    others = 1 - torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    with torch.autocast(x.device.type, enabled=False):
+        rest = (others @ log_p.exp().flatten(2)).reshape(x.shape)
+    return log_p, rest.clamp_min(torch.finfo(x.dtype).tiny).log()
 
 
 def axis_spacing(spacing: Sequence[float] | float, axes: int) -> tuple[float, ...]:

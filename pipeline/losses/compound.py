@@ -32,7 +32,7 @@ class CompoundLoss(nn.Module):
 
     Args:
         terms: one dictionary for each term:
-            loss: a module, called as loss(input, target).
+            loss: a module, called as loss(input, target); it may be a CompoundLoss itself.
             weight: a number (1). With 0 the term is never computed.
             start: epochs that pass before the term counts (0): with 10 it enters in the 11th.
             ramp: epochs in which its weight then grows to the full (0).
@@ -137,7 +137,8 @@ class CompoundLoss(nn.Module):
             input, target = input[labelled], target[labelled]
             if "image" in context:
                 context = {**context, "image": context["image"][labelled]}
-        value = loss(input, target, **context) if isinstance(loss, ImageLoss) else loss(input, target)
+        looks = isinstance(loss, ImageLoss | CompoundLoss)
+        value = loss(input, target, **context) if looks else loss(input, target)
         return value.mean()
 
     def _ratio(self, index: int, first: torch.Tensor, value: torch.Tensor) -> torch.Tensor | float:

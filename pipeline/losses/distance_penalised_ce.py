@@ -64,9 +64,8 @@ def boundary_weight(labels: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     if len(classes) < 2:
         return np.zeros(labels.shape, np.float32)
     distance = edt.edt(np.ascontiguousarray(labels + 1), anisotropy=tuple(spacing), black_border=False)
+    nearest, farthest = np.zeros(256, np.float32), np.ones(256, np.float32)
     for number in classes:
-        own = labels == number
-        own_distances = distance[own]
-        farthest = own_distances.max()
-        distance[own] = (farthest - (own_distances - own_distances.min())) / farthest
-    return distance
+        own = distance[labels == number]
+        nearest[number], farthest[number] = own.min(), own.max()
+    return (1 + nearest / farthest)[labels] - distance * (1 / farthest)[labels]

@@ -102,7 +102,7 @@ def train(bundle, **settings):
 @pytest.mark.slow
 def test_unlabelled_images_reach_the_network_and_teach_it(bundle):
     workflow = bundle("train", "semi", epochs=1, labelled_share=0.5, ramp_epochs=0)
-    trainer, loss = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "loss"))
+    trainer, loss = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "semi_loss"))
     kinds, differences, before = [], [], []
 
     def look(engine):
@@ -126,6 +126,16 @@ def test_unlabelled_images_reach_the_network_and_teach_it(bundle):
 
 
 @pytest.mark.slow
+def test_the_supervised_part_is_whatever_loss_was_chosen(bundle, tmp_path):
+    entry = "%bundles/options/losses.json::mumford_shah"
+    workflow = train(bundle, loss=entry, loss_spacing=[3.0, 3.0, 10.0])
+    kinds = [type(loss).__name__ for loss in workflow.parser.get_parsed_content("semi_loss").losses]
+    assert kinds == ["CompoundLoss", "ConsistencyLoss", "MumfordShahLoss"]
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_its_teacher(bundle, tmp_path):
     whole = train(bundle, output_dir=str(tmp_path / "whole"))
 
@@ -142,7 +152,7 @@ def test_a_killed_run_resumes_with_its_teacher(bundle, tmp_path):
     with pytest.raises(Exception):  # noqa: B017, PT011 -- MONAI wraps it
         killed.run()
     resumed = train(bundle, resume="true")
-    for key in ("network", "loss"):
+    for key in ("network", "semi_loss"):
         states = [workflow.parser.get_parsed_content(key).state_dict() for workflow in (whole, resumed)]
         tensors = [name for name, value in states[0].items() if torch.is_tensor(value)]
         assert len(tensors) > 10

@@ -136,6 +136,16 @@ def test_a_balanced_term_of_zero_does_no_harm():
     assert float(loss(INPUT, TARGET)) == pytest.approx(6.0)
 
 
+def test_processes_agree_on_the_balance(monkeypatch):
+    loss = balanced()
+    loss.set_epoch(2)
+    loss(INPUT, TARGET)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(torch.tensor([1.0, 20.0])))
+    loss.renew_balance()
+    assert loss.ratios == {1: pytest.approx((3 + 1) / (60 + 20))}
+
+
 def test_a_resumed_training_has_the_balance_of_an_uninterrupted_one(tmp_path):
     whole, resumed = balanced(), balanced()
     for epoch in (1, 2, 3):
@@ -170,6 +180,18 @@ class Watching(ImageLoss):
         self.image = self.provided("image", image)
         self.asked = self.provided("predict", predict)(self.image)
         return (input - self.asked).square().mean()
+
+
+def test_a_compound_within_a_compound_sees_the_image_of_the_labelled_items():
+    watching = Watching()
+    inner = CompoundLoss([{"loss": watching}])
+    outer = CompoundLoss([{"loss": inner, "labelled_only": True, "weight": 2}])
+    image = torch.arange(2.0).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
+    target = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    target[0] = 255
+    inner.context = {"image": image, "predict": lambda x: x}
+    assert float(outer(INPUT + 1, target, image=image, predict=lambda x: x)) == 2.0
+    assert torch.equal(watching.image, image[1:])
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "in a compound"])

@@ -190,3 +190,13 @@ def test_what_does_not_fit_is_refused(kind):
     if kind is not ExponentialLogarithmicLoss:
         with pytest.raises(ValueError, match="2 weights for 3 channels"):
             compute(kind(weight=[1.0, 1.0], **SIGMOID), logits, one_hot(target, 3), image)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@by_name
+@both_uses
+def test_a_gpu_computes_the_same(kind, use):
+    logits, target, image = sample(use=use, dtype=torch.float32)
+    values = [compute(kind(**use), *(x.to(device) for x in (logits, target, image))) for device in ("cpu", "cuda")]
+    assert values[1].device.type == "cuda"
+    assert float(values[1]) == pytest.approx(float(values[0]), rel=1e-4)
