@@ -34,12 +34,9 @@ class Plane:
 
     def __init__(self, chest: Chest, x: np.ndarray, y: np.ndarray, z: float, *, pixel: float) -> None:
         self.chest, self.x, self.y, self.z, self.pixel = chest, x, y, z, pixel
-        parts = outlines(chest.torso, x, y, z)
+        self.wide = chest.wide.plane(x, y, z)
+        parts = outlines(chest.torso, x, y, z, shift=np.float32(chest.wander) * self.wide)
         self.parts = {name: part.astype(np.float32, copy=False) for name, part in parts.items()}
-        if chest.wander:
-            shift = np.float32(chest.wander) * chest.wide.plane(x, y, z)
-            for name in ("cavity", "right", "left", "rib"):
-                self.parts[name] += shift
         self.coarse, self.fine = chest.coarse.plane(x, y, z), chest.fine.plane(x, y, z)
         self.image = np.full(self.coarse.shape, AIR, dtype=np.float32)
         self._paint_table()
@@ -193,9 +190,9 @@ class Plane:
     def _fissures(self) -> np.ndarray:
         """Distance to the oblique fissures, and on the right to the horizontal one: thin sheets."""
         torso = self.chest.torso
-        height = self.z - (0.52 * torso.height + 0.62 * self.y + 6.0 * self.coarse + 0.08 * np.abs(self.x))
+        height = self.z - (0.52 * torso.height + 0.62 * self.y + 5.0 * self.wide + 0.08 * np.abs(self.x))
         oblique = np.abs(height) * 0.8
-        level = np.abs(self.z - 0.50 * torso.height - 5.0 * self.coarse)
+        level = np.abs(self.z - 0.50 * torso.height - 5.0 * self.wide)
         level = np.where((self.x < 0.0) & (height > 0.0), level, np.inf)
         return np.minimum(oblique, level) - 0.6
 

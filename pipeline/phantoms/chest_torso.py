@@ -88,7 +88,9 @@ def draw_torso(generator: np.random.Generator, *, small: bool = False) -> Torso:
     )
 
 
-def outlines(torso: Torso, x: np.ndarray, y: np.ndarray, z: float) -> dict[str, np.ndarray]:
+def outlines(
+    torso: Torso, x: np.ndarray, y: np.ndarray, z: float, *, shift: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
     """Approximate signed distances (mm, negative inside) to the parts of a trunk in one axial plane.
 
     Args:
@@ -96,6 +98,7 @@ def outlines(torso: Torso, x: np.ndarray, y: np.ndarray, z: float) -> dict[str, 
         x: positions of the columns, (n, 1).
         y: positions of the rows, (1, m).
         z: height of the plane.
+        shift: how far inwards the rib cage lies from its regular form, mm, (n, m) or one number.
     Returns:
         (n, m) each: "trunk" (skin), "cavity" (inside of the rib cage), "diaphragm" (negative below it), "heart",
         "spine" (vertebral body), "rib", "right" and "left" (lungs; +inf on the other side).
@@ -107,7 +110,7 @@ def outlines(torso: Torso, x: np.ndarray, y: np.ndarray, z: float) -> dict[str, 
     taper = max(0.4, 1.0 - 1.65 * max(0.0, level - 0.5) ** 2 - 0.15 * max(0.0, 0.12 - level))
     narrow = 1.0 - 0.8 * (1.0 - taper)
     back = 0.3 * torso.half_depth * (1.0 - taper)  # the upper ribs lie further back
-    cavity = oval(x, y - back, torso.half_width * taper, torso.half_depth * narrow)
+    cavity = oval(x, y - back, torso.half_width * taper, torso.half_depth * narrow) + shift
     spine = ellipse(x, y - torso.spine, 18.0, 15.0)
     heart = _heart(torso, x, y, z)
     diaphragm = _diaphragm(torso, x, y, z)

@@ -1,9 +1,9 @@
-"""The synthetic chest against formulas and anatomy: areas, volumes, densities, and what lies inside what."""
+"""The synthetic chest against anatomy: volumes, densities, what lies inside what, and what the scanner adds."""
 
 from __future__ import annotations
 
 import dataclasses
-from math import gamma, pi
+from math import pi
 
 import numpy as np
 import pytest
@@ -11,14 +11,9 @@ import pytest
 from pipeline.phantoms.chest import draw_chest, lung_points
 from pipeline.phantoms.chest_lesions import SEVERITIES, Lesion
 from pipeline.phantoms.chest_scan import ChestScanner, to_gray
-from pipeline.phantoms.chest_texture import Texture
-from pipeline.phantoms.chest_torso import BLUNT, draw_torso, ellipse, outlines, oval
-from pipeline.phantoms.chest_tubes import Tubes, grow, path, tube_share
+from pipeline.phantoms.chest_torso import draw_torso, outlines
 from pipeline.phantoms.scan import Grid
 
-STEP = 0.5
-X = np.arange(-60, 60, STEP, dtype=np.float32)[:, None]
-Y = np.arange(-60, 60, STEP, dtype=np.float32)[None]
 WHOLE = Grid(shape=(96, 80, 58), spacing=(4.0, 4.0, 5.0))
 
 
@@ -64,71 +59,6 @@ def free_place(chest):
     points = points[points[:, 0] < 0]
     room = [outlines(chest.torso, np.array([[x]]), np.array([[y]]), z)["right"][0, 0] for x, y, z in points[::4]]
     return points[::4][np.argmin(room)]
-
-
-def test_the_trunks_oval_has_the_area_of_a_superellipse():
-    exact = 4 * 50 * 30 * gamma(1 + 1 / BLUNT) ** 2 / gamma(1 + 2 / BLUNT)
-    assert (oval(X, Y, 50.0, 30.0) < 0).sum() * STEP**2 == pytest.approx(exact, rel=0.005)
-    # 5 mm inside and outside of the border, on the axes
-    distance = oval(np.array([[45.0], [55.0], [0.0]]), np.array([[0.0, 25.0, 35.0]]), 50.0, 30.0)
-    assert distance[:2, 0] == pytest.approx([-5, 5], abs=0.01)
-    assert distance[2, 1:] == pytest.approx([-5, 5], abs=0.01)
-
-
-def test_the_distance_to_a_circle_is_exact():
-    assert np.allclose(ellipse(X, Y, 20.0, 20.0), np.hypot(X, Y) - 20.0, atol=1e-4)
-
-
-def test_a_texture_is_about_standard_normal_and_smooth():
-    field = Texture(np.random.default_rng(0), grain=5.0)
-    plane = field.plane(X * 3, Y * 3, 2.3)
-    assert abs(plane.mean()) < 0.1
-    assert plane.std() == pytest.approx(1.0, abs=0.12)
-    near, far = (np.abs(field.plane(X * 3, Y * 3, 2.3 + step) - plane).mean() for step in (0.1, 5.0))
-    assert near < 0.1 * far
-    assert np.allclose(field.plane(X, Y, 7.0)[::2, ::4], field.plane(X[::2], Y[:, ::4], 7.0)), "depends on the grid"
-
-
-@pytest.mark.parametrize("radius", [8.0, 2.0])
-def test_a_tube_across_the_plane_has_the_area_of_a_circle(radius):
-    tube = path((3.0, 4.0, -30.0, radius), (3.0, 4.0, 30.0, radius))
-    assert tube_share(tube, X, Y, 1.0, width=STEP).sum() * STEP**2 == pytest.approx(pi * radius**2, rel=0.03)
-    assert tube_share(tube, X, Y, 30.0 + radius + STEP, width=STEP).max() == 0.0
-
-
-@pytest.mark.parametrize("radius", [3.0, 0.5, 0.2, 0.05])
-def test_a_tube_along_the_plane_keeps_its_width_however_thin(radius):
-    tube = path((-200.0, 4.1, 0.0, radius), (200.0, 4.1, 0.0, radius))
-    across = tube_share(tube, X, Y, 0.0, width=1.0).sum(axis=1) * STEP
-    assert across == pytest.approx(2 * radius, rel=0.05)
-
-
-def test_a_tube_narrows_from_one_end_to_the_other():
-    tube = path((0.0, 0.0, 0.0, 9.0), (0.0, 0.0, 40.0, 3.0))
-    areas = [tube_share(tube, X, Y, z, width=STEP).sum() * STEP**2 for z in (10.0, 30.0)]
-    assert areas == pytest.approx([pi * 7.5**2, pi * 4.5**2], rel=0.06)
-
-
-def test_no_tubes_fill_nothing():
-    none = Tubes(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 2)))
-    assert tube_share(none, X, Y, 0.0, width=1.0).shape == (X.size, Y.size)
-    assert not tube_share(none, X, Y, 0.0, width=1.0).any()
-
-
-def test_a_tree_reaches_every_twig_is_of_one_piece_and_thins_out():
-    generator = np.random.default_rng(1)
-    root, twigs = np.zeros(3), generator.uniform(-60, 60, size=(80, 3))
-    tree = grow(root, twigs, generator, twig_radius=0.5)
-    for twig in twigs:
-        assert np.linalg.norm(tree.end - twig, axis=1).min() < 1e-9
-    nodes = {tuple(place) for place in tree.end} | {tuple(root)}
-    assert all(tuple(place) in nodes for place in tree.start), "a branch begins nowhere"
-    assert len(tree) + 1 == len(nodes), "a branch is drawn twice"
-    assert np.all(tree.radius[:, 1] <= tree.radius[:, 0] + 1e-9)
-    assert np.linalg.norm(tree.end - tree.start, axis=1).max() < 20.0
-    first = tree.where(np.all(tree.start == root, axis=1))
-    assert first.radius.max() > 4 * 0.5, "the stem is hardly thicker than a twig"
-    assert tree.radius.min() >= 0.5
 
 
 def test_lungs_hold_what_lungs_hold_and_the_right_one_holds_more(scans):
@@ -219,10 +149,11 @@ def test_a_smooth_lesion_has_the_volume_of_its_ellipsoid_on_thin_and_thick_slice
 def test_ground_glass_and_consolidation_look_like_it(healthy):
     chest, _ = healthy
     place = free_place(chest)
-    for density, expected in ((0.25, -645), (0.5, -430)):  # of lung of about -860 HU: -860 + density * 898
+    for density in (0.25, 0.5):
+        expected = chest.air + density * (38.0 - chest.air)  # so much of the air is replaced; texture adds to it
         sick = dataclasses.replace(chest, lesions=(Lesion(tuple(place), (16, 16, 16), density=density, soft=2.0),))
         image, _, findings = look(sick, place, half=(20, 20, 20))
-        assert np.median(image[findings == 1]) == pytest.approx(expected, abs=50)
+        assert np.median(image[findings == 1]) == pytest.approx(expected, abs=75)
         assert np.percentile(image[findings == 1], 80) - np.percentile(image[findings == 1], 20) > 30, "no texture"
     sick = dataclasses.replace(chest, lesions=(Lesion(tuple(place), (16, 16, 16), density=0.4, core=5.0),))
     image, _, findings = look(sick, place, half=(20, 20, 20))
