@@ -26,7 +26,7 @@ def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         DataError: no such file, no JSON, or items of the wrong form; every problem is named.
     """
-    remedy = "Build one by `volseg datalist acdc ROOT -o DATALIST.json`"
+    remedy = "Build one by `volseg datalist LAYOUT ROOT -o DATALIST.json`"
     try:
         datalist = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -113,7 +113,7 @@ def items(
                 f"the {sum(len(files_of(item)) for item in joined)} files that {source} lists",
                 f"{len(missing)} missing: {names}",
                 "Give the folder that the list was built from by --dataset_dir, or list what is there by "
-                f"`volseg datalist acdc {dataset_dir} -o {os.path.join(dataset_dir, 'datalist.json')}`",
+                f"`volseg datalist LAYOUT {dataset_dir} -o {os.path.join(dataset_dir, 'datalist.json')}`",
             )
         )
     return joined
@@ -214,6 +214,8 @@ def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
         yield "'slice': the number of a slice along the third axis, counted from 0", repr(item["slice"])
     if "structures" in item and not _are_structures(item["structures"]):
         yield "'structures': for each structure the label's numbers that belong to it", repr(item["structures"])
+    if "reversed" in item and not isinstance(item["reversed"], bool):
+        yield "'reversed': true or false", repr(item["reversed"])
     for key in item:
         if key.startswith(("image_", "label_")):  # MONAI 1.6's Spacingd calls .update on every such value
             yield "no key that begins with image_ or label_", key

@@ -46,8 +46,8 @@ def read_truth(case: Mapping[str, Any], labels: Labels) -> Mask:
 
     Args:
         case: "label" (the file); where the list has them "structures" (which of the file's numbers make up each
-            structure), "slice" (the case is this slice alone, counted from 0) and "image", on whose grid a label
-            without geometry of its own (a folder of PNG slices) lies.
+            structure), "slice" (the case is this slice alone, counted from 0), "reversed" (its slices run against the
+            image's) and "image", on whose grid a label without geometry of its own (a folder of PNG slices) lies.
         labels: the wanted structures.
 
     Raises:
@@ -58,7 +58,7 @@ def read_truth(case: Mapping[str, Any], labels: Labels) -> Mask:
         array = relabel(mask.array, case["structures"], labels, source=mask.file)
     else:
         array = _picture_numbers(mask, labels)
-    mask = replace(mask, array=array)
+    mask = replace(mask, array=array[:, :, ::-1] if case.get("reversed") else array)
     image = case["image"][0] if isinstance(case.get("image"), list) else case.get("image")
     if not mask.has_geometry and image and Path(image).exists() and volumes.has_geometry(image):
         mask = _on_grid_of(image, mask)

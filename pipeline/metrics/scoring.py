@@ -30,7 +30,7 @@ from pipeline.metrics.surface import HausdorffDefinition
 
 WHO = ("case", "patient", "phase", "group")
 FILES = ("image", "label", "pred")
-GRID = ("slice", "structures")  # how to read the label, where the datalist says so
+GRID = ("slice", "structures", "reversed")  # how to read the label, where the datalist says so
 
 logger = logging.getLogger("pipeline")
 

@@ -19,7 +19,7 @@ __all__ = ["ImageInfo", "find_cases", "inspect", "pending"]
 
 logger = logging.getLogger("pipeline")
 
-TRUTH_KEYS = ("label", "structures", "fold")
+TRUTH_KEYS = ("label", "structures", "reversed", "fold")
 
 
 def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path | None = None) -> list[dict[str, Any]]:

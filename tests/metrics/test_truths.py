@@ -256,3 +256,9 @@ def test_real_slices_scored_against_themselves(covid_root: Path) -> None:
     assert scores.length_unit == "px"
     (entry,) = scores.lesions.summary
     assert entry["truth"] == entry["detected"] == entry["pred"] > 6
+
+
+def test_slices_that_run_against_the_image_are_turned_round(tmp_path: Path, save_mask: Save) -> None:
+    stored = np.array([0, 1, 1, 0, 0], np.uint8).reshape(1, 1, 5)
+    case = {"label": save_mask(tmp_path / "a.nii.gz", stored), "reversed": True}
+    assert read_truth(case, ONE).array.ravel().tolist() == [0, 0, 1, 1, 0]
