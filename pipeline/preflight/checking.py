@@ -60,7 +60,9 @@ def check(
     wanted = dict(labels if labels is not None else (listing.datalist or {}).get("labels") or {})
     jobs = _jobs(listing, full=level == "full")
     scans = scan_all(jobs, processes=processes if level == "full" else 1, progress=progress)
-    problems = merged([*listing.problems, *_label_names(wanted, listing), *_problems(listing, scans, wanted)])
+    names = list(_label_names(wanted, listing))
+    wanted = {} if names else wanted
+    problems = merged([*listing.problems, *names, *_problems(listing, scans, wanted)])
     warnings = merged(_warnings(listing, scans, wanted))
     listed = listing.datalist or {}
     return Result(
@@ -131,7 +133,7 @@ def _problems(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any
         yield from image_problems(case, scans)
         yield from label_problems(case, scans, labels)
     yield from (finding for apart, finding in duplicate_findings(listing.cases, scans) if apart)
-    if listing.is_list:
+    if listing.is_list and listing.cases:
         channels = listing.datalist.get("channels")
         yield from channel_findings(listing.cases, scans, wanted=len(channels) if channels else None)
 

@@ -30,8 +30,14 @@ def image_problems(case: Case, scans: Mapping[str, Scan]) -> Iterator[Finding]:
     for path in case.images:
         yield from file_problems(scans[path], case)
     for scan in readable:
+        depth = (*scan.shape, 1)[2] if len(scan.shape) < 4 else 0
+        if case.index is not None and case.index >= depth:
+            expected = f"a volume with a slice {case.index}, counted from 0"
+            found = "shape " + " x ".join(map(str, scan.shape))
+            yield Finding("slice", Problem(scan.file, expected, found, "Build the datalist again"), (case.name,))
+            continue
         piece = scan.pieces.get(case.index)
-        for problem in _value_problems(_place(scan.file, case.index), piece) if piece else ():
+        for problem in _value_problems(case.place(scan.file), piece) if piece else ():
             yield Finding("values", problem, (case.name,))
     for scan in readable[1:]:
         problem = grid_problem(scan, readable[0])
@@ -48,7 +54,7 @@ def image_warnings(case: Case, scans: Mapping[str, Scan]) -> Iterator[Finding]:
         for check, problem in scan_warnings(scan):
             yield Finding(check, problem, (case.name,))
         piece = scan.pieces.get(case.index)
-        for problem in _value_warnings(_place(path, case.index), piece) if piece else ():
+        for problem in _value_warnings(case.place(path), piece) if piece else ():
             yield Finding("values", problem, (case.name,))
 
 
@@ -56,7 +62,7 @@ def _value_problems(file: str, piece: Piece) -> Iterator[Problem]:
     if piece.bad:
         found = f"{piece.bad} voxels that are NaN or infinite"
         yield Problem(file, "finite intensities", found, "Repair the file or leave it out")
-    if piece.low == piece.high:
+    elif piece.low == piece.high:
         yield Problem(file, "an image with contrast", f"the value {piece.low:g} everywhere", "Check the export")
 
 
@@ -69,7 +75,3 @@ def _value_warnings(file: str, piece: Piece) -> Iterator[Problem]:
     if piece.levels < FEW:
         found = f"only {piece.levels} different values"
         yield Problem(file, "an image in grey levels", found, "Look whether the list names a mask as the image")
-
-
-def _place(file: str, index: int | None) -> str:
-    return file if index is None else f"{file}, slice {index}"

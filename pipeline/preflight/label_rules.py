@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import Problem
 from pipeline.preflight.geometry import grid_problem
 from pipeline.preflight.image_rules import file_problems
 from pipeline.preflight.listing import Case
@@ -50,27 +50,27 @@ def label_warnings(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, A
     """Structures that are empty or tiny, and numbers that the item's structures leave out."""
     scan = scans.get(case.label) if case.label and case.label not in case.images else None
     piece = scan.pieces.get(case.index) if scan is not None and not scan.problems else None
-    if piece is None or piece.broken or piece.many:
+    if piece is None or piece.broken or piece.many or not piece.counts:
         return
     left_out = [] if case.structures is None else sorted(set(piece.counts) - _known(case, scan, piece, labels))
     if left_out and min(left_out) >= 0:
         remedy = "Nothing if they are background; else name them in the item's structures"
         found = "also " + _listed(left_out)
         expected = "only " + _listed(sorted({n for numbers in case.structures.values() for n in numbers}))
-        yield Finding("unnamed", Problem(case.label, expected, found, remedy), (case.name,))
+        yield Finding("unnamed", Problem(case.place(case.label), expected, found, remedy), (case.name,))
     for name, numbers in _structures(case, scan, piece, labels).items():
         voxels = sum(piece.counts[number] for number in set(numbers))
         if voxels == 0:
             remedy = "Nothing if the case lacks it: its scores count as undefined; else look at the mask"
-            yield Finding("empty", Problem(case.label, f"voxels of {name}", "none", remedy), (case.name,))
+            yield Finding("empty", Problem(case.place(case.label), f"voxels of {name}", "none", remedy), (case.name,))
         elif voxels < TINY:
             found, remedy = f"{voxels}", "Look whether they are stray voxels"
-            problem = Problem(case.label, f"{TINY} voxels of {name} or more", found, remedy)
+            problem = Problem(case.place(case.label), f"{TINY} voxels of {name} or more", found, remedy)
             yield Finding("tiny", problem, (case.name,))
 
 
 def _number_problems(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> Iterator[Problem]:
-    file = scan.file
+    file = case.place(scan.file)
     remedy = "Save the mask as whole numbers; resample masks by nearest neighbour only"
     if piece.bad or piece.broken:
         found = [f"{piece.bad} NaN or infinite"] * bool(piece.bad) + [f"{piece.broken} with fractions"] * bool(
@@ -117,10 +117,7 @@ def _black_and_white(scan: Scan, piece: Piece, numbers: Mapping[str, Any]) -> bo
 
 
 def _numbers(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    try:
-        return numbers_of(labels) if labels else {}
-    except DataError:
-        return {}  # told once, for the list
+    return numbers_of(labels) if labels else {}
 
 
 def _listed(numbers: list[int], most: int = 8) -> str:

@@ -39,6 +39,10 @@ class Case:
     index: int | None = None
     structures: Mapping[str, list[int]] | None = None
 
+    def place(self, path: str) -> str:
+        """How a finding about one of its files names it: with the slice, where the case is one."""
+        return path if self.index is None else f"{path}, slice {self.index}"
+
 
 @dataclass
 class Listing:
@@ -70,7 +74,7 @@ def read_listing(target: str | Path, dataset_dir: str | Path | None = None) -> L
     if (path / "datalist.json").is_file():
         path = path / "datalist.json"
     is_list = path.suffix.lower() == ".json"
-    listing = Listing(str(path), Path(dataset_dir or (path.parent if is_list else path)))
+    listing = Listing(str(path), Path(dataset_dir or (path.parent if is_list or path.is_file() else path)))
     try:
         listing.datalist = load_datalist(path) if is_list else _datalist_of(path)
     except DataError as error:

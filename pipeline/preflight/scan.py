@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import math
 import os
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,15 +76,17 @@ def scan(job: Job) -> Scan:
     found = Scan(job.file)
     try:
         with _quiet():
-            _read_header(found)
-            _check_shape(found, job)
             _check_size(found)
+            _check_shape(found, job)
+            _read_grid(found)
             if job.full or _size_differs(found):
                 found.pieces = measure(job.file, found.shape, indices=job.indices, is_label=job.is_label)
             else:
                 found.digest = quick_digest(job.file)
+    except RefusedError as error:
+        found.problems = error.problems
     except DataError as error:
-        found.problems = error.problems if job.is_label else _better_told(job.file, error.problems)
+        found.problems = _better_told(job.file, error.problems)
     except MemoryError:
         found.problems = [Problem(job.file, "a volume that fits into memory", "one that does not", "Split or crop it")]
     except Exception as error:  # the libraries below raise dozens of types
@@ -91,8 +95,15 @@ def scan(job: Job) -> Scan:
     return found
 
 
+class RefusedError(DataError):
+    """What is said here of a file, where other errors come from the libraries that read it."""
+
+
 def _better_told(file: str, problems: list[Problem]) -> list[Problem]:
-    """What `volseg segment` would say of it: it knows what web pages and archives look like."""
+    """That the stream is damaged, or what `volseg segment` says: it knows what web pages and archives look like."""
+    damage = _damage(file)
+    if damage:
+        return [Problem(file, "a complete and undamaged gzip stream", damage, COPY_AGAIN)]
     try:
         inspect(file)
     except DataError as error:
@@ -102,12 +113,24 @@ def _better_told(file: str, problems: list[Problem]) -> list[Problem]:
     return problems
 
 
-def _read_header(found: Scan) -> None:
+def _damage(file: str) -> str:
+    """What is wrong with a gzip stream; "" for one that is whole, and for other files."""
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        if stream.read(2) == b"\x1f\x8b":
+            stream.seek(0)
+            try:
+                with gzip.GzipFile(fileobj=stream) as packed:
+                    while packed.read(2**20):
+                        pass
+            except EOFError:
+                return "a truncated one"
+            except (OSError, zlib.error) as error:
+                return f"a damaged one ({error})"
+    return ""
+
+
+def _read_grid(found: Scan) -> None:
     path = found.file
-    if not os.path.isdir(path) and os.path.getsize(path) == 0:
-        raise DataError(Problem(path, "an image", "an empty file", COPY_AGAIN))
-    found.has_geometry = volumes.has_geometry(path)
-    found.shape = _trimmed(volumes.shape(path))
     found.spacing = volumes.spacing(path)
     if volumes.is_nifti(path):
         image = load_nifti(path)
@@ -127,29 +150,29 @@ def _check_shape(found: Scan, job: Job) -> None:
     size = " x ".join(map(str, found.shape))
     if not 2 <= len(found.shape) <= (3 if job.is_label else 4) or 0 in found.shape:
         expected = "a label map with three axes" if job.is_label else "a volume with three axes, or four with time"
-        raise DataError(Problem(found.file, expected, f"shape {size}", "Split it into single volumes"))
+        raise RefusedError(Problem(found.file, expected, f"shape {size}", "Split it into single volumes"))
     if min(found.shape[:2]) < 2:
         expected = "at least two voxels along both in-plane axes"
-        raise DataError(Problem(found.file, expected, f"shape {size}", "Check the export"))
-    depth = found.shape[2] if len(found.shape) == 3 else 0
-    beyond = [index for index in job.indices if index >= depth]
-    if beyond:
-        expected = f"a volume with a slice {beyond[0]}, counted from 0"
-        raise DataError(Problem(found.file, expected, f"shape {size}", "Build the datalist again"))
+        raise RefusedError(Problem(found.file, expected, f"shape {size}", "Check the export"))
 
 
 def _check_size(found: Scan) -> None:
     """A header that claims more voxels than the file can hold is believed by nobody: memory would be asked for."""
-    if os.path.isdir(found.file) or not found.has_geometry:
-        return
+    is_folder = os.path.isdir(found.file)
     held = os.path.getsize(found.file)
+    if held == 0 and not is_folder:
+        raise RefusedError(Problem(found.file, "an image", "an empty file", COPY_AGAIN))
+    found.has_geometry = volumes.has_geometry(found.file)
+    found.shape = _trimmed(volumes.shape(found.file))
+    if is_folder or not found.has_geometry:
+        return
     suffix = volumes.suffix_of(found.file)
     limit = held if suffix == ".nii" else DETACHED if suffix in (".mhd", ".nhdr") else held * PACKED
     claimed = _claimed(found)
     if claimed > limit:
         size = " x ".join(map(str, found.shape))
         expected = f"a file that can hold {size} voxels"
-        raise DataError(Problem(found.file, expected, f"a truncated one of {held:,} bytes", COPY_AGAIN))
+        raise RefusedError(Problem(found.file, expected, f"a truncated one of {held:,} bytes", COPY_AGAIN))
 
 
 def _size_differs(found: Scan) -> bool:
@@ -185,7 +208,7 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """nibabel logs what it mends in a header; the problem says it better."""
     from nibabel.imageglobals import LoggingOutputSuppressor

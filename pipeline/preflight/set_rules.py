@@ -33,11 +33,14 @@ def duplicate_findings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iter
         apart = len({case.side for case in group}) > 1
         expected = "an image that no other side of the split has" if apart else "an image of its own"
         for other in others:
-            found = f"that of {first.name} ({first.images[0]})"
+            found = f"that of {first.name} ({first.place(first.images[0])})"
             if apart:
                 found += f", in {other.side} and {first.side}"
             remedy = "Put both on one side, or leave one out" if apart else "Keep them on one side, or leave one out"
-            yield apart, Finding("duplicate", Problem(other.images[0], expected, found, remedy), (other.name,))
+            yield (
+                apart,
+                Finding("duplicate", Problem(other.place(other.images[0]), expected, found, remedy), (other.name,)),
+            )
 
 
 def label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
@@ -51,7 +54,12 @@ def label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Fi
         first = seen.setdefault((scan.shape, piece.digest), case)
         if first is not case and _image_key(first, scans) != _image_key(case, scans):
             remedy = "Look which image the mask belongs to"
-            problem = Problem(case.label, "a mask of its own", f"that of {first.name} ({first.label})", remedy)
+            problem = Problem(
+                case.place(case.label),
+                "a mask of its own",
+                f"that of {first.name} ({first.place(first.label)})",
+                remedy,
+            )
             yield Finding("duplicate", problem, (first.name, case.name))
 
 
@@ -81,15 +89,15 @@ def scale_warnings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator
         piece = _piece(case, scans)
         if piece is not None and piece.low < piece.high:
             scales[case] = next((name for name, least in SCALES.items() if _is(name, least, piece)), "grey levels 0..1")
-    if len(set(scales.values())) < 2:
-        return
-    usual = Counter(scales.values()).most_common(1)[0][0]
-    for case, scale in scales.items():
-        if scale != usual:
-            piece = _piece(case, scans)
-            found = f"{scale} ({piece.low:g} to {piece.high:g})"
-            remedy = "Nothing for the CT bundles, which tell them apart by their values; else convert them"
-            yield Finding("scale", Problem(case.images[0], f"{usual}, as most cases", found, remedy), (case.name,))
+    count = Counter(scales.values()).most_common()
+    for scale, number in count[1:]:
+        case = next(case for case, own in scales.items() if own == scale)
+        piece = _piece(case, scans)
+        found = f"{scale} in {number} of {len(scales)} cases (first {case.name}: {piece.low:g} to {piece.high:g})"
+        remedy = "Nothing for the CT bundles, which tell them apart by their values; else convert them"
+        names = tuple(case.name for case, own in scales.items() if own == scale)
+        problem = Problem(case.images[0], f"one scale in all cases: {count[0][0]}", found, remedy)
+        yield Finding("scale", problem, names)
 
 
 def spacing_warnings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:

@@ -34,13 +34,12 @@ def print_result(result: Result, console: Console | None = None) -> None:
 def summary(result: Result) -> str:
     """One line: how much was looked at, and what came of it."""
     looked = f"{result.cases} cases, {result.files} files checked ({result.level}) in {result.seconds:.1f} s: "
-    if not result.problems:
-        return looked + f"no problems, {_count(len(result.warnings), 'warning')}."
+    problems = _count(len(result.problems), "problem") if result.problems else "no problems"
     broken = f" in {_count(len(result.broken), 'case')}" if result.broken else ""
-    return (
-        looked + f"{_count(len(result.problems), 'problem')}{broken}, {_count(len(result.warnings), 'warning')}. "
-        "Paths are relative to " + _printable(result.root) + "."
-    )
+    looked += f"{problems}{broken}, {_count(len(result.warnings), 'warning')}."
+    if result.files and (result.problems or result.warnings):
+        looked += f" Paths are relative to {_printable(result.root)}."
+    return looked
 
 
 def _table(title: str, colour: str, findings: Iterable[Finding], root: str) -> Table:

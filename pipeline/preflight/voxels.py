@@ -51,7 +51,7 @@ def measure(
     Args:
         path: an image or a label.
         shape: of the file; with indices of three axes.
-        indices: slices (third axis) that are measured one by one; () for the whole.
+        indices: slices (third axis) that are measured one by one; () for the whole. Those beyond the end come empty.
         is_label: count label numbers.
 
     Returns:
