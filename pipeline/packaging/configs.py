@@ -14,6 +14,10 @@ SERVING = "pipeline.packaging.serving"
 IMPORT = f"$import {SERVING} as serving"
 TRAINING = ("train", "multi_gpu_train")
 SERVER_GIVES = {"datalist", "dataset_dir", "section", "fold"}  # a server trains on its own cases
+SERVED = {
+    "pipeline.transforms.SaveMaskd": f"{SERVING}.SaveImageMaskd",
+    "pipeline.handlers.Validation": f"{SERVING}.Validation",
+}
 RUN = {
     "train": "$serving.run_folder(@bundle_root)",
     "inference": "$@bundle_root + '/runs/masks'",
@@ -61,7 +65,7 @@ def _packed(name: str, config: dict[str, Any], train_run: list[str], roots: list
         config["output_dir"] = RUN[name]
     if "imports" in config:
         config["imports"] = [*config["imports"], IMPORT]
-    config = mapped(config, _with_served_targets)
+    config = mapped(config, _for_programs)
     if name == "train":
         _for_servers(config)
     if "inferer" in config:
@@ -84,12 +88,11 @@ def _for_servers(config: dict[str, Any]) -> None:
     config["checkpoints"]["identity"] = {"cases": DIGEST}
 
 
-def _with_served_targets(text: str) -> str:
-    served = {
-        "pipeline.transforms.SaveMaskd": f"{SERVING}.SaveImageMaskd",
-        "pipeline.handlers.Validation": f"{SERVING}.Validation",
-    }
-    return served.get(text, text)
+def _for_programs(text: str) -> str:
+    """Targets that a server can leave out; a device may be given by its name."""
+    if text.startswith("$"):
+        return text.replace("@device.type", "torch.device(@device).type")
+    return SERVED.get(text, text)
 
 
 def _without_data(text: str) -> str:

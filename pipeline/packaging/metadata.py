@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import metadata as installed
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,12 @@ def _sentence(error: Any) -> str:
 
 
 def _distribution(module: str) -> str:
-    names = installed.packages_distributions().get(module, [module])
-    return names[0]
+    return _distributions().get(module, [module])[0]
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return installed.packages_distributions()  # reads the records of everything that is installed: half a second
 
 
 def _version(package: str) -> str:

@@ -66,11 +66,21 @@ def renamed(config: Any, package: str) -> Any:
     return mapped(config, change)
 
 
-def constants(text: str) -> list[str]:
-    """The string constants of an expression; the value itself where it is none."""
+def constants(text: str, *, joined: bool = True) -> list[str]:
+    """The string constants of an expression; the value itself where it is none.
+
+    Args:
+        text: a value of a configuration.
+        joined: also those that are added to something: `'/log.jsonl'` in `@output_dir + '/log.jsonl'`.
+    """
     if not text.startswith("$"):
         return [text]
     if text.startswith(("$import ", "$from ")):
         return []
     tree = ast.parse(re.sub(r"@\w+(?:(?:#|::)\w+)*", "_", text[1:].strip()))
-    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    added: set[ast.AST] = set()
+    for node in ast.walk(tree) if not joined else ():
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            added |= set(ast.walk(node.right))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in added]
+    return [node.value for node in found if isinstance(node.value, str)]

@@ -35,6 +35,7 @@ class Sources:
 
     def __init__(self, names: Iterable[str], root: Path = ROOT) -> None:
         self.root = root
+        self._trees: dict[str, ast.Module] = {}
         self._full: set[str] = set()
         problems = []
         for name in sorted(set(names)):
@@ -114,7 +115,9 @@ class Sources:
         return None
 
     def _tree(self, module: str) -> ast.Module:
-        return ast.parse(self._path(module).read_text(encoding="utf-8"))
+        if module not in self._trees:
+            self._trees[module] = ast.parse(self._path(module).read_text(encoding="utf-8"))
+        return self._trees[module]
 
     def _data_files(self) -> Iterator[Path]:
         for module in self._full:

@@ -132,8 +132,8 @@ def _paths(folder: Path) -> Iterator[str]:
         for place, text in strings(config):
             if place == "bundle_root":
                 continue
-            for name in constants(text):
-                if OUTSIDE.search(name) and not name.startswith(("/models", "/configs", "/runs")) and not _joined(text):
+            for name in constants(text, joined=False):
+                if OUTSIDE.search(name):
                     yield f"{path.name}: {place} names {name}, outside the bundle"
             module = text.split(".")[0] if place.endswith("_target_") and "." in text else None
             if module is not None and module not in (*CODE_ROOTS, carried):
@@ -141,11 +141,6 @@ def _paths(folder: Path) -> Iterator[str]:
             for module in re.findall(r"^\$(?:import|from) (\w+)", text):
                 if module == "pipeline":
                     yield f"{path.name}: {place} imports {module}, which the bundle does not carry"
-
-
-def _joined(text: str) -> bool:
-    """Whether an expression only joins its constants to a folder: `@output_dir + '/log.jsonl'`."""
-    return text.startswith("$") and re.search(r"@\w+\s*\+\s*'/", text) is not None
 
 
 def _metadata(folder: Path) -> Iterator[str]:

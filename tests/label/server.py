@@ -1,0 +1,125 @@
+"""Start a MONAI Label server on 127.0.0.1, talk to it, and stop it by its process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+import uuid
+from pathlib import Path
+
+STANDIN = Path(__file__).parent / "standin"
+STARTS_IN_S = 300
+
+
+class LabelServer:
+    """MONAI Label's bundle app with packed bundles.
+
+    Args:
+        python: the interpreter of the environment that holds MONAI Label.
+        folder: where the app, the studies and the log go.
+        bundles: packed bundles, by name.
+        images: NIfTI files that become the studies.
+    """
+
+    def __init__(self, python: str, folder: Path, bundles: list[Path], images: list[Path]) -> None:
+        self.app, self.studies, self.log = folder / "app", folder / "studies", folder / "server.log"
+        self.python = python
+        prefix = subprocess.run(
+            [python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        shutil.copytree(Path(prefix, "monailabel", "sample-apps", "monaibundle"), self.app)
+        for bundle in bundles:
+            shutil.copytree(bundle, self.app / "model" / bundle.name)
+        self.studies.mkdir()
+        for image in images:
+            shutil.copy(image, self.studies)
+        self.models = ",".join(bundle.name for bundle in bundles)
+        self.port = _free_port()
+
+    def __enter__(self) -> LabelServer:
+        command = [self.python, "-m", "monailabel.main", "start_server", "--app", str(self.app)]
+        command += ["--studies", str(self.studies), "--conf", "models", self.models, "--conf", "zoo_source", "local"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MONAI_LABEL")}
+        environment |= {"PYTHONPATH": str(STANDIN), "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.log.parent
+            )
+        end = time.monotonic() + STARTS_IN_S
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                self.get("/info/")
+            except OSError:
+                time.sleep(1)
+            else:
+                return self
+        self.__exit__()
+        raise RuntimeError(f"the server did not start:\n{self.tail()}")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def get(self, path: str) -> dict:
+        """What a GET answers, as JSON."""
+        return json.loads(self._call("GET", path)[0])
+
+    def post(self, path: str, body: dict | None = None) -> dict:
+        """What a POST answers, as JSON."""
+        return json.loads(self._call("POST", path, json.dumps(body or {}).encode(), "application/json")[0])
+
+    def infer(self, model: str, image: str, target: Path) -> Path:
+        """The mask of an image, as a file."""
+        query = urllib.parse.urlencode({"image": image, "output": "image"})
+        form, kind = _form({"params": json.dumps({"device": "cpu"})})
+        target.write_bytes(self._call("POST", f"/infer/{model}?{query}", form, kind)[0])
+        return target
+
+    def save_label(self, image: str, mask: Path) -> dict:
+        """Save a mask as the finished label of an image."""
+        form, kind = _form({"params": "{}"}, {"label": mask})
+        query = urllib.parse.urlencode({"image": image})
+        return json.loads(self._call("PUT", f"/datastore/label?{query}", form, kind)[0])
+
+    def tail(self, lines: int = 60) -> str:
+        """The end of the server's log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _call(self, method: str, path: str, body: bytes | None = None, kind: str | None = None) -> tuple[bytes, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, method=method)
+        if kind:
+            request.add_header("Content-Type", kind)
+        try:
+            with urllib.request.urlopen(request, timeout=900) as answer:
+                return answer.read(), answer.headers.get("Content-Type", "")
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read()[:500]!r}\n{self.tail()}") from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _form(fields: dict[str, str], files: dict[str, Path] | None = None) -> tuple[bytes, str]:
+    """A multipart form and its content type."""
+    boundary = uuid.uuid4().hex
+    parts = []
+    for name, value in fields.items():
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode())
+    for name, path in (files or {}).items():
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{path.name}"\r\n'
+        parts.append(f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + path.read_bytes() + b"\r\n")
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"

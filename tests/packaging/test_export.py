@@ -1,0 +1,50 @@
+"""Exported networks against the eager one."""
+
+import json
+import zipfile
+
+import pytest
+import torch
+
+from pipeline.packaging.export import OnnxNetwork, compare, export, random_volume
+from pipeline.packaging.loading import network_of
+
+
+def test_torchscript_gives_the_same_and_holds_its_configuration(packed):
+    found = export(packed, torchscript=True)["torchscript"]
+    assert found.shape == (256, 256, 10)
+    assert found.agreement == 1.0
+    assert found.difference < 1e-4 * found.spread + 1e-5
+    with zipfile.ZipFile(packed / "models" / "model.ts") as archive:
+        # where MONAI Deploy looks for them
+        assert json.loads(archive.read("model/extra/metadata.json"))["version"] == "0.1.0"
+        assert json.loads(archive.read("model/extra/inference.json"))["bundle_root"] == "."
+
+
+def test_a_network_that_answers_otherwise_is_noticed(packed):
+    network = network_of(packed)
+    window = torch.zeros(1, 1, 48, 48, 1)
+    found = compare(lambda x: network(x) + 0.25, network, packed / "models" / "model.pt", window)
+    assert found.difference == pytest.approx(0.25, abs=1e-5)
+    assert found.agreement == 1.0  # all classes shifted alike
+    found = compare(lambda x: -network(x), network, packed / "models" / "model.pt", window)
+    assert found.agreement < 0.5
+
+
+def test_the_volume_is_always_the_same_and_standardised():
+    volume = random_volume(2, (20, 24, 3))
+    assert volume.shape == (1, 2, 20, 24, 3)
+    assert torch.equal(volume, random_volume(2, (20, 24, 3)))
+    assert abs(float(volume.mean())) < 1e-5
+    assert float(volume.std()) == pytest.approx(1, abs=1e-4)
+
+
+def test_onnx_runtime_infers_what_the_network_infers(packed):
+    pytest.importorskip("onnx", reason="pip install onnx onnxruntime")
+    pytest.importorskip("onnxruntime", reason="pip install onnx onnxruntime")
+    found = export(packed, onnx=True)["onnx"]
+    assert found.agreement >= 0.9999
+    windows = torch.rand(3, 1, 48, 48, 1)
+    with torch.no_grad():
+        eager = network_of(packed)(windows)
+    torch.testing.assert_close(OnnxNetwork(packed / "models" / "model.onnx")(windows), eager, atol=1e-4, rtol=1e-3)

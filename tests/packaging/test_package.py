@@ -1,0 +1,170 @@
+"""What a packed bundle consists of, and what is not packed."""
+
+import hashlib
+import json
+import re
+import zipfile
+
+import pytest
+import tiny_bundles
+
+from pipeline.errors import DataError
+from pipeline.packaging import checksums, package
+
+
+def load(folder, name):
+    return json.loads((folder / "configs" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_the_folder_has_the_form_that_other_programs_take(packed_once):
+    folder = packed_once["acdc"]
+    assert folder.name == "acdc_segmentation"
+    for name in ("configs/train.json", "configs/evaluate.json", "configs/multi_gpu_train.json", "configs/logging.conf"):
+        assert (folder / name).is_file(), name
+    for name in (
+        "models/model.pt",
+        "docs/README.md",
+        "docs/data_license.txt",
+        "LICENSE",
+        "volseg_acdc_0_1_0/launch.py",
+    ):
+        assert (folder / name).is_file(), name
+    assert (folder / "models/model.pt").stat().st_mode & 0o044
+
+
+def test_no_bundle_speaks_of_the_repository(packed_once):
+    for folder in packed_once.values():
+        for path in [*folder.glob("configs/*.json"), *folder.rglob("*.py")]:
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"^\s*(from|import) pipeline\b", text, re.M), path
+            if path.suffix == ".json":
+                assert not re.search(r"\bpipeline\.|bundles/|data_lists/", text), path
+
+
+def test_the_python_of_two_bundles_has_two_names(packed_once):
+    names = [path.parent.name for folder in packed_once.values() for path in folder.glob("*/__init__.py")]
+    assert names == ["volseg_acdc_0_1_0", "volseg_covid19_0_1_0", "volseg_covid19_slices_0_1_0"]
+
+
+def test_only_what_the_configurations_reach_is_carried(packed_once):
+    module = packed_once["acdc"] / "volseg_acdc_0_1_0"
+    assert not (module / "cli").exists()
+    assert not (module / "phantoms").exists()
+    assert not (module / "datalists" / "covid19").exists()
+    assert (packed_once["covid19"] / "volseg_covid19_0_1_0" / "datalists" / "covid19" / "builder.py").is_file()
+
+
+def test_the_committed_datalist_comes_along(packed_once):
+    train = load(packed_once["acdc"], "train")
+    assert "@bundle_root + '/configs/acdc.json'" in train["datalist"]
+    assert (packed_once["acdc"] / "configs" / "acdc.json").read_bytes() == (
+        tiny_bundles.REPOSITORY / "data_lists" / "acdc.json"
+    ).read_bytes()
+
+
+def test_a_server_meets_no_expression_that_needs_our_data(packed_once):
+    for name, folder in packed_once.items():
+        train, inference = load(folder, "train"), load(folder, "inference")
+        assert "initialize" not in train, name
+        assert "initialize" not in inference, name
+        assert not any("@datalist" in text or "@dataset_dir" in text for text in train["run"]), train["run"]
+        assert train["run"][-1].startswith("$serving.publish(")
+        assert not [h for h in train["train"]["handlers"] if h["_target_"] == "CheckpointLoader"]
+
+
+def test_metadata_is_completed(packed_once):
+    import numpy
+    import torch
+
+    meta = load(packed_once["covid19"], "metadata")
+    assert meta["pytorch_version"] == torch.__version__.split("+")[0]
+    assert meta["numpy_version"] == numpy.__version__
+    required = meta["required_packages_version"]
+    assert {"fire", "nibabel", "pytorch-ignite", "connected-components-3d"} <= set(required)
+    assert "torch" not in required
+    assert len({name.lower() for name in required}) == len(required)
+    pred = meta["network_data_format"]["outputs"]["pred"]
+    assert pred["num_channels"] == 1
+    assert pred["channel_def"] == {"0": "background", "1": "infection"}  # the numbers of its masks, for MONAI Label
+
+
+def test_overlapping_structures_are_named_by_the_numbers_of_the_masks(tmp_path):
+    bundle = tiny_bundles.make("covid19", tmp_path, target="both")
+    tiny_bundles.edit(bundle / "inference.json", target="infection")
+    tiny_bundles.edit(bundle / "train.json", target="infection")
+    folder = package(bundle, tmp_path / "dist", overrides={"target": "both"}).folder
+    pred = load(folder, "metadata")["network_data_format"]["outputs"]["pred"]
+    assert pred["num_channels"] == 2
+    assert pred["channel_def"] == {"0": "background", "1": "lungs", "2": "infection"}
+    assert load(folder, "train")["target"] == "both"
+
+
+def test_the_score_of_the_weights_comes_along(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    (bundle / "models" / "model.json").write_text('{"metric": "val_dice", "score": 0.91234}')
+    folder = package(bundle, tmp_path / "dist").folder
+    assert load(folder, "metadata")["eval_metrics"] == {"val_dice": 0.9123}
+    assert (folder / "models" / "model.json").is_file()
+
+
+def test_checksums_are_those_of_sha256sum(packed_once):
+    folder = packed_once["acdc"]
+    listed = checksums.read(folder)
+    assert listed["models/model.pt"] == hashlib.sha256((folder / "models/model.pt").read_bytes()).hexdigest()
+    on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(listed) == {name for name in on_disk if "__pycache__" not in name} - {checksums.NAME}
+    assert checksums.differences(folder) == {}
+
+
+def test_the_zip_holds_the_folder(packed_once):
+    folder = packed_once["acdc"]
+    with zipfile.ZipFile(folder.with_name("acdc_segmentation_v0.1.0.zip")) as archive:
+        names = {name.removeprefix("acdc_segmentation/") for name in archive.namelist()}
+        assert names == {*checksums.read(folder), checksums.NAME}
+        assert archive.read("acdc_segmentation/LICENSE") == (folder / "LICENSE").read_bytes()
+
+
+def test_nothing_is_replaced_unasked(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    first = package(bundle, tmp_path / "dist").folder
+    (first / "mine.txt").write_text("kept")
+    with pytest.raises(DataError, match="no packed bundle yet"):
+        package(bundle, tmp_path / "dist")
+    assert (first / "mine.txt").is_file()
+    package(bundle, tmp_path / "dist", overwrite=True)
+    assert not (first / "mine.txt").exists()
+    assert [path.name for path in (tmp_path / "dist").iterdir()] == ["acdc_segmentation"]
+
+
+def test_every_reason_not_to_pack_is_told_at_once(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path, weights=False)
+    tiny_bundles.edit(bundle / "train.json", spacing=[2.0, 2.0, -1])
+    tiny_bundles.edit(bundle / "metadata.json", version="0.2.0", authors=None)
+    with pytest.raises(DataError) as caught:
+        package(bundle, tmp_path / "dist")
+    told = str(caught.value)
+    for words in (
+        "a file of weights, found none",
+        "spacing as in train.json",
+        "'authors'",
+        "version 0.2.0 in the chang",
+    ):
+        assert words in told, words
+    assert not (tmp_path / "dist").exists()
+
+
+def test_weights_of_another_network_are_not_packed(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    other = tiny_bundles.make("covid19", tmp_path) / "models" / "model.pt"
+    with pytest.raises(DataError, match="weights of this network_def"):
+        package(bundle, tmp_path / "dist", weights=other)
+
+
+def test_settings_must_be_keys(tmp_path):
+    with pytest.raises(DataError, match="targett"):
+        package(tiny_bundles.make("covid19", tmp_path), tmp_path / "dist", overrides={"targett": "both"})
+
+
+def test_a_folder_that_is_no_bundle(tmp_path):
+    with pytest.raises(DataError, match=r"inference\.json"):
+        package(tmp_path, tmp_path / "dist")

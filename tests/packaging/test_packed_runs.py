@@ -1,0 +1,88 @@
+"""Packed bundles where this repository cannot be imported: MONAI's own commands, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+LOAD_BOTH = """
+import json, sys, torch
+from monai.bundle import ConfigParser, load
+root = sys.argv[1]
+found = {}
+for name in ("acdc", "covid19_slices"):
+    folder = f"{root}/{name}_segmentation"
+    network = load(f"{name}_segmentation", bundle_dir=root, source="github", device="cpu", workflow_type="inference")
+    weights = torch.load(f"{folder}/models/model.pt", weights_only=True)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in weights.items()), name
+    sys.path.insert(0, folder)
+    parser = ConfigParser(json.load(open(f"{folder}/configs/inference.json")) | {"bundle_root": folder})
+    parts = [parser.get_parsed_content(key).transforms for key in ("preprocessing", "postprocessing")]
+    sys.path.remove(folder)
+    found[name] = sorted({type(step).__module__.split(".")[0] for part in parts for step in part} - {"monai"})
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder and an environment in which `import pipeline` fails."""
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "sitecustomize.py").write_text("import sys\nsys.modules['pipeline'] = None\n")
+
+    def run(*command, cwd, ok=True):
+        environment = os.environ | {"PYTHONPATH": str(blocked)}
+        done = subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True)
+        assert not ok or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done
+
+    return run
+
+
+def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_acdc, tmp_path):
+    home = tmp_path / "empty"
+    home.mkdir()
+    with zipfile.ZipFile(packed_once["acdc"].with_name("acdc_segmentation_v0.1.0.zip")) as archive:
+        archive.extractall(home)
+    folder = home / "acdc_segmentation"
+    monai = ("-m", "monai.bundle", "run")
+    run = ("--config_file", "configs/train.json", "--dataset_dir", str(phantom_acdc), "--epochs", "1")
+    elsewhere(*monai, "training", *run, cwd=folder)
+    log = (folder / "runs" / "train" / "log.jsonl").read_text().splitlines()
+    assert len(log) == 1
+    assert np.isfinite(json.loads(log[0])["loss"])
+    weights = folder / "runs" / "train" / "models" / "model.pt"
+    shipped = (packed_once["acdc"] / "models" / "model.pt").read_bytes()
+    assert (folder / "models" / "model.pt").read_bytes() == shipped
+    again = elsewhere(*monai, "training", *run, cwd=folder, ok=False)
+    assert again.returncode == 2
+    assert "resume" in again.stderr
+    scan = next((phantom_acdc / "training" / "patient001").glob("*_frame01.nii.gz"))
+    out = home / "out"
+    where = ("--config_file", str(folder / "configs" / "inference.json"), "--bundle_root", str(folder))
+    elsewhere(
+        *monai, *where, "--dataset_dir", str(scan), "--output_dir", str(out), "--checkpoint", str(weights), cwd=home
+    )
+    from pipeline.segmentation import segment
+
+    bundle = packed_once["acdc"].parents[1] / "bundles" / "acdc"
+    segment(scan, home / "ours", bundle=bundle, weights=weights, progress=False, echo=lambda line: None)
+    packed, ours = (np.asanyarray(nib.load(place / scan.name).dataobj) for place in (out, home / "ours"))
+    assert packed.dtype == np.uint8
+    assert np.array_equal(packed, ours)
+
+
+def test_two_packed_bundles_live_in_one_process_and_monai_loads_them(packed_once, elsewhere, tmp_path):
+    done = elsewhere("-c", LOAD_BOTH, str(packed_once["acdc"].parent), cwd=tmp_path)
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "acdc": ["volseg_acdc_0_1_0"],
+        "covid19_slices": ["volseg_covid19_slices_0_1_0"],
+    }

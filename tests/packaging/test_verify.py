@@ -1,0 +1,146 @@
+"""Every fault that `volseg verify` must find, each made on purpose."""
+
+import json
+import os
+
+import pytest
+import tiny_bundles
+
+from pipeline.errors import DataError
+from pipeline.packaging import checksums, verify
+
+
+def told(folder):
+    """The faults by check; the checksums are renewed, so that they do not hide behind a changed file."""
+    checksums.write(folder)
+    return {finding.check: "; ".join(finding.faults) for finding in verify(folder) if not finding.passed}
+
+
+def change(folder, name, path, value):
+    """Set `a#b#0` in a configuration."""
+    file = folder / "configs" / f"{name}.json"
+    config = node = json.loads(file.read_text(encoding="utf-8"))
+    *steps, last = path.split("#")
+    for step in steps:
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    file.write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", list(tiny_bundles.SMALL))
+def test_what_package_writes_passes(packed_once, name):
+    findings = verify(packed_once[name])
+    assert [str(finding) for finding in findings if not finding.passed] == []
+    assert [finding.check for finding in findings] == [
+        *("files", "paths", "metadata", "training", "weights", "network", "keys", "masks")
+    ]
+    assert checksums.differences(packed_once[name]) == {}
+
+
+def test_a_zip_is_looked_into(packed_once):
+    archive = packed_once["acdc"].with_name("acdc_segmentation_v0.1.0.zip")
+    assert all(finding.passed for finding in verify(archive))
+
+
+@pytest.mark.parametrize("key", ["evaluator", "network_def", "inferer"])
+def test_a_missing_key_of_inference(packed, key):
+    change(packed, "inference", key, None)
+    assert key in told(packed)["keys"]
+
+
+def test_a_missing_key_of_training(packed):
+    change(packed, "train", "train#trainer", None)
+    assert "trainer" in told(packed)["keys"]
+
+
+def test_a_wrong_channel_count(packed):
+    change(packed, "metadata", "network_data_format#outputs#pred#num_channels", 5)
+    faults = told(packed)
+    assert "channels of the output 5, but inference.json has 4" in faults["metadata"]
+    assert "(1, 5, 48, 48, 1)" in faults["network"]
+
+
+def test_stale_metadata(packed):
+    change(packed, "metadata", "network_data_format#inputs#image#spatial_shape", [64, 64, 1])
+    change(packed, "metadata", "network_data_format#outputs#pred#channel_def", {"0": "background", "1": "LV"})
+    faults = told(packed)["metadata"]
+    assert "window [64, 64, 1]" in faults
+    assert "labels" in faults
+
+
+def test_a_version_without_a_changelog_entry(packed):
+    change(packed, "metadata", "version", "9.9.9")
+    assert "9.9.9 in the changelog" in told(packed)["metadata"]
+
+
+def test_metadata_without_an_author(packed):
+    change(packed, "metadata", "authors", None)
+    assert "'authors' is a required property" in told(packed)["metadata"]
+
+
+def test_weights_of_another_network(packed, packed_once):
+    (packed / "models/model.pt").write_bytes((packed_once["covid19"] / "models/model.pt").read_bytes())
+    faults = told(packed)
+    assert "weights of this network_def" in faults["weights"]
+
+
+def test_a_file_that_is_no_weights(packed):
+    (packed / "models/model.pt").write_bytes(b"nothing")
+    assert "a PyTorch file of weights" in told(packed)["weights"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/data/set", "../other/data", "~/data", "bundles/acdc/models/model.pt", "$'/data/' + 'set'", "$open('/etc/x')"],
+)
+def test_a_path_outside_the_bundle(packed, path):
+    change(packed, "inference", "dataset_dir", path)
+    assert "dataset_dir names" in told(packed)["paths"]
+
+
+def test_python_that_is_not_carried(packed):
+    change(packed, "inference", "handlers#0#_target_", "pipeline.handlers.Progress")
+    assert "pipeline.handlers.Progress" in told(packed)["paths"]
+
+
+def test_a_link_out_of_the_bundle(packed, tmp_path):
+    (tmp_path / "outside.txt").write_text("x")
+    os.symlink(tmp_path / "outside.txt", packed / "docs" / "inside.txt")
+    assert "docs/inside.txt is a link" in told(packed)["files"]
+
+
+def test_training_that_sees_something_else(packed):
+    change(packed, "train", "spacing", [1.0, 1.0, -1])
+    assert told(packed)["training"] == "train.json and inference.json differ in spacing"
+
+
+def test_masks_that_come_back_wrong(packed):
+    change(packed, "inference", "postprocessing#transforms#0#labels", {"RV": 1, "MYO": 2, "LV": 3, "other": 4})
+    assert "another label" in told(packed)["masks"]
+
+
+def test_files_that_changed_since_they_were_packed(packed):
+    (packed / "LICENSE").write_text("other")
+    (packed / "docs" / "new.md").write_text("new")
+    (packed / "configs" / "logging.conf").unlink()
+    files = next(finding for finding in verify(packed) if finding.check == "files")
+    assert set(files.faults) == {
+        "LICENSE is changed",
+        "docs/new.md is not listed",
+        "configs/logging.conf is missing",
+    }
+
+
+def test_missing_files_end_the_checks(packed):
+    (packed / "configs" / "inference.json").unlink()
+    (finding,) = verify(packed)
+    assert "configs/inference.json is missing" in finding.faults
+
+
+def test_what_is_no_bundle_at_all(tmp_path):
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(DataError, match="neither a folder nor a zip"):
+        verify(tmp_path / "x.txt")
