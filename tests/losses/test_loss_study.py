@@ -71,6 +71,10 @@ def test_the_words_follow_the_curves():
     assert "- odd falls somewhere while the error grows: shift\n" in text
     text = findings(made_up(steady, gradients=(1.0, 1.0, 1e-9)))
     assert "- odd has no gradient left at the end of: dilate, erode, shift, flip\n" in text
+    assert "- odd has a smaller gradient with the full error than with none: dilate, erode, shift, flip\n" in text
+    text = findings(made_up(steady, gradients=(1.0, 0.5, 2.0)))
+    assert "gradient" not in text
+    assert text.count("The article whose last figure") == 1
 
 
 def test_files_are_written_once(tmp_path):
