@@ -29,6 +29,7 @@ def check(
     dataset_dir: Annotated[
         Path | None, typer.Option(help="What the list's paths are relative to; else the list's own folder.")
     ] = None,
+    section: Annotated[str | None, typer.Option(help="Only this section of the list: training or testing.")] = None,
     labels: Labels = None,
     json: Annotated[Path | None, typer.Option("--json", help="Also write all findings into this file.")] = None,
     quarantine: Annotated[
@@ -55,6 +56,7 @@ def check(
         target,
         level=level.value,
         dataset_dir=dataset_dir,
+        section=section,
         labels=parse_labels(labels) if labels else None,
         processes=processes or min(os.cpu_count() or 1, 8),
     )

@@ -12,7 +12,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.preflight.extra_files import extra_findings
 from pipeline.preflight.image_rules import image_problems, image_warnings
 from pipeline.preflight.label_rules import label_problems, label_warnings
-from pipeline.preflight.listing import Listing, read_listing
+from pipeline.preflight.listing import Listing, Target, read_listing
 from pipeline.preflight.result import Finding, Result, merged
 from pipeline.preflight.scan import Job, Scan
 from pipeline.preflight.set_rules import (
@@ -31,10 +31,11 @@ logger = logging.getLogger("pipeline")
 
 
 def check(
-    target: str | Path,
+    target: Target,
     *,
     level: Level = "full",
     dataset_dir: str | Path | None = None,
+    section: Literal["training", "testing"] | None = None,
     labels: Mapping[str, Any] | None = None,
     processes: int = 1,
     progress: bool = True,
@@ -42,21 +43,25 @@ def check(
     """Look at every file that a datalist names, or at every image below a folder; nothing is changed.
 
     Args:
-        target: a datalist (.json), a folder with a datalist.json, or a folder or file as `volseg segment` takes them.
+        target: a datalist (.json), a folder with a datalist.json, or a folder or file as `volseg segment` takes them;
+            or cases, as `pipeline.segmentation.intake.find_cases` gives them.
         level: "full" reads every voxel; "fast" only the headers, file lengths and gzip's checksums of equal files, and
             so knows nothing of values and label numbers.
         dataset_dir: what the list's paths are relative to; without it the list's own folder.
+        section: look at the files of this one alone.
         labels: structure -> number or numbers, in place of the list's own "labels".
         processes: files read at the same time; each takes the memory of one volume at most (of NIfTI far less).
         progress: show a bar on stderr.
 
     Returns:
-        all problems and warnings. A target that is none is a problem, too; nothing is raised for bad input.
+        all problems and warnings. A target that is none is a problem, too; nothing is raised for bad data.
     """
     if level not in ("fast", "full"):
         raise ValueError(f"no such level: {level!r}")
+    if section not in ("training", "testing", None):
+        raise DataError(Problem("section", "training or testing", repr(section), "Choose one of these"))
     start = time.perf_counter()
-    listing = read_listing(target, dataset_dir)
+    listing = read_listing(target, dataset_dir, section=section)
     wanted = dict(labels if labels is not None else (listing.datalist or {}).get("labels") or {})
     jobs = _jobs(listing, full=level == "full")
     scans = scan_all(jobs, processes=processes if level == "full" else 1, progress=progress)
@@ -64,12 +69,11 @@ def check(
     wanted = {} if names else wanted
     problems = merged([*listing.problems, *names, *_problems(listing, scans, wanted)])
     warnings = merged(_warnings(listing, scans, wanted))
-    listed = listing.datalist or {}
     return Result(
         source=listing.source,
         root=str(listing.root),
         level=level,
-        cases=len(listed.get("training", [])) + len(listed.get("testing", [])),
+        cases=listing.listed,
         files=len(jobs),
         problems=problems,
         warnings=warnings,
@@ -78,7 +82,7 @@ def check(
     )
 
 
-def preflight(target: str | Path, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
+def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
     """`check` before something else: warnings go to the log, problems are raised together.
 
     Args:
@@ -100,7 +104,7 @@ def preflight(target: str | Path, *, level: Literal["fast", "full", "off"] = "fa
             logger.warning("%s", finding.problem)
     more = sum(count - 1 for count in counts.values())
     if more:
-        logger.warning("and %d more like these: volseg check %s", more, target)
+        logger.warning("and %d more like these: volseg check %s", more, result.source)
     result.raise_problems()
 
 
@@ -132,8 +136,9 @@ def _problems(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any
     for case in listing.cases:
         yield from image_problems(case, scans)
         yield from label_problems(case, scans, labels)
-    yield from (finding for apart, finding in duplicate_findings(listing.cases, scans) if apart)
-    if listing.is_list and listing.cases:
+    if listing.cases:
+        yield from (finding for apart, finding in duplicate_findings(listing, scans) if apart)
+    if listing.cases and listing.is_list:
         channels = listing.datalist.get("channels")
         yield from channel_findings(listing.cases, scans, wanted=len(channels) if channels else None)
 
@@ -142,11 +147,13 @@ def _warnings(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any
     for case in listing.cases:
         yield from image_warnings(case, scans)
         yield from label_warnings(case, scans, labels)
-    yield from (finding for apart, finding in duplicate_findings(listing.cases, scans) if not apart)
+    if not listing.cases:
+        return
+    yield from (finding for apart, finding in duplicate_findings(listing, scans) if not apart)
     yield from label_twins(listing.cases, scans)
     yield from pixdim_warnings(listing, scans)
     yield from spacing_warnings(listing.cases, scans)
-    if str((listing.datalist or {}).get("modality", "")).upper() == "CT":
+    if str(listing.datalist.get("modality", "")).upper() == "CT":
         yield from scale_warnings(listing.cases, scans)
     if listing.is_list:
         yield from extra_findings(listing)

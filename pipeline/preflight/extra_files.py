@@ -22,8 +22,7 @@ def extra_findings(listing: Listing) -> Iterator[Finding]:
     names that begin with a dot, what lies in a listed folder (a DICOM series, slices), and a cine X_4d
     beside its frames.
     """
-    paths = [path for case in listing.cases for path in (*case.images, *([case.label] if case.label else []))]
-    listed = {os.path.abspath(path) for path in paths}
+    listed = {os.path.abspath(path) for path in listing.named}
     folders = {Path(path).parent for path in listed}
     folders |= _neighbours(folders, len(listing.cases))
     for folder in sorted(folders):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.datalists import check_no_leak, items, load_datalist
 from pipeline.datalists.datalist import SECTIONS, case_name, files_of
@@ -15,6 +15,8 @@ from pipeline.errors import DataError, Problem
 from pipeline.preflight.result import Finding
 from pipeline.segmentation.intake import find_cases
 from pipeline.volumes import names_of
+
+Target = str | Path | Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +48,19 @@ class Case:
 
 @dataclass
 class Listing:
-    """The cases of a list or a folder; `problems` holds what the list itself gets wrong, files that are missing too."""
+    """The cases of a list or a folder.
+
+    `problems` holds what the list itself gets wrong, files that are missing too; `listed` counts the items, also those
+    that are no `cases` for lack of a file; `named` holds every file that the whole list names and that is there.
+    """
 
     source: str
     root: Path
     datalist: dict[str, Any] | None = None
     cases: list[Case] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
+    listed: int = 0
+    named: set[str] = field(default_factory=set)
 
     @property
     def is_list(self) -> bool:
@@ -60,23 +68,30 @@ class Listing:
         return self.source.lower().endswith(".json")
 
 
-def read_listing(target: str | Path, dataset_dir: str | Path | None = None) -> Listing:
+def read_listing(
+    target: Target, dataset_dir: str | Path | None = None, *, section: Literal["training", "testing"] | None = None
+) -> Listing:
     """The cases of a datalist (or of a folder with a datalist.json), else the images below a folder.
 
     Args:
-        target: the list or the folder.
+        target: the list or the folder; or cases, as `pipeline.segmentation.intake.find_cases` gives them.
         dataset_dir: what the list's paths are relative to; without it the list's own folder.
+        section: look at this one alone; leaks are looked for in the whole list all the same.
 
     Returns:
         cases whose files are all there; the others are told among its problems.
     """
+    if not isinstance(target, str | Path):
+        listing = Listing("the images", Path.cwd(), _datalist_of(target))
+        _add_cases(listing, SECTIONS)
+        return listing
     path = Path(target)
     if (path / "datalist.json").is_file():
         path = path / "datalist.json"
     is_list = path.suffix.lower() == ".json"
     listing = Listing(str(path), Path(dataset_dir or (path.parent if is_list or path.is_file() else path)))
     try:
-        listing.datalist = load_datalist(path) if is_list else _datalist_of(path)
+        listing.datalist = load_datalist(path) if is_list else _datalist_of(find_cases(path))
     except DataError as error:
         listing.problems = [Finding("list", problem) for problem in error.problems]
         return listing
@@ -85,28 +100,32 @@ def read_listing(target: str | Path, dataset_dir: str | Path | None = None) -> L
         problem = Problem(str(listing.root), "the folder of the data set", "no such folder", remedy)
         listing.problems.append(Finding("missing", problem))
         return listing
-    _add_cases(listing)
+    _add_cases(listing, SECTIONS if section is None else (section,))
     return listing
 
 
-def _datalist_of(path: Path) -> dict[str, Any]:
+def _datalist_of(cases: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Images without labels, as what is to be segmented."""
-    found = [{**item, "image": os.path.abspath(item["image"])} for item in find_cases(path)]
+    found = []
+    for case in cases:
+        paths = [os.path.abspath(path) for path in names_of(case["image"])]
+        found.append({**case, "image": paths if len(paths) > 1 else paths[0]})
     return {"training": [], "testing": found}
 
 
-def _add_cases(listing: Listing) -> None:
+def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
     missing: list[Finding] = []
-    listed = [(section, item) for section in SECTIONS for item in listing.datalist[section]]
+    listed = [(section, item) for section in sections for item in listing.datalist[section]]
     names = Counter(_name(item) for _, item in listed)
+    listing.listed = len(listed)
+    found = {path: _full(path, listing.root) for section in SECTIONS for path in _paths(listing.datalist[section])}
+    listing.named = {full for full in found.values() if full is not None}
     for section, item in listed:
-        images = [_full(path, listing.root) for path in names_of(item["image"])]
-        label = _full(item["label"], listing.root) if item.get("label") else None
-        paths = dict(zip(files_of(item), [*images, label], strict=False))
-        absent = [path for path, full in paths.items() if full is None]
+        absent = [path for path in files_of(item) if found[path] is None]
         missing += [_missing(path, listing, _name(item)) for path in absent]
         if not absent:
-            listing.cases.append(_case(item, section, images, label))
+            images = [found[path] for path in names_of(item["image"])]
+            listing.cases.append(_case(item, section, images, found.get(item.get("label"))))
     if missing and not listing.cases:
         expected = f"the files that {listing.source} lists"
         remedy = "Name the folder that the list's paths start from by --dataset-dir"
@@ -138,6 +157,10 @@ def _leaking(patient: str, listing: Listing) -> tuple[str, ...]:
     count = Counter(case.side for case in own)
     kept = max(count, key=lambda side: (side == "testing", count[side]), default=None)
     return tuple(case.name for case in own if case.side != kept)
+
+
+def _paths(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    return (path for item in entries for path in files_of(item))
 
 
 def _missing(path: str, listing: Listing, case: str) -> Finding:

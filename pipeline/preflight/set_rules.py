@@ -17,30 +17,34 @@ from pipeline.volumes import is_picture
 SCALES = {"Hounsfield units": -50.0, "Hounsfield units + 1024": 300.0, "grey levels 0..255": 1.0}
 
 
-def duplicate_findings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[tuple[bool, Finding]]:
+def duplicate_findings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[tuple[bool, Finding]]:
     """Cases with the same image, and whether that is a problem: it is where they are on different sides of a split.
 
-    The first case stays (one of testing before all others), so that it is the others that a quarantine leaves out.
+    It is none where the list's provenance names them ("identical_images"): a split that others have fixed. The first
+    case stays (one of testing before all others), so that it is the others that a quarantine leaves out.
     """
+    declared = [set(names) for names in (listing.datalist.get("provenance") or {}).get("identical_images", [])]
     same: dict[Hashable, list[Case]] = defaultdict(list)
-    for case in cases:
+    for case in listing.cases:
         key = _image_key(case, scans)
         if key is not None:
             same[key].append(case)
-    for group in (group for group in same.values() if len(group) > 1):
+    for group in same.values():
         group.sort(key=lambda case: case.side != "testing")
-        first, others = group[0], group[1:]
-        apart = len({case.side for case in group}) > 1
-        expected = "an image that no other side of the split has" if apart else "an image of its own"
-        for other in others:
-            found = f"that of {first.name} ({first.place(first.images[0])})"
-            if apart:
-                found += f", in {other.side} and {first.side}"
-            remedy = "Put both on one side, or leave one out" if apart else "Keep them on one side, or leave one out"
-            yield (
-                apart,
-                Finding("duplicate", Problem(other.place(other.images[0]), expected, found, remedy), (other.name,)),
-            )
+        first = group[0]
+        for other in group[1:]:
+            known = any({first.name, other.name} <= names for names in declared)
+            yield first.side != other.side and not known, _duplicate(first, other)
+
+
+def _duplicate(first: Case, other: Case) -> Finding:
+    file, found = other.place(other.images[0]), f"that of {first.name} ({first.place(first.images[0])})"
+    if first.side == other.side:
+        remedy = "Keep them on one side, or leave one out"
+        return Finding("duplicate", Problem(file, "an image of its own", found, remedy), (other.name,))
+    found += f", in {other.side} and {first.side}"
+    expected, remedy = "an image that no other side of the split has", "Put both on one side, or leave one out"
+    return Finding("duplicate", Problem(file, expected, found, remedy), (other.name,))
 
 
 def label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:

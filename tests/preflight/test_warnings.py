@@ -116,9 +116,16 @@ def test_extra_images_and_masks(tmp_path):
     for name in ("images/new.nii.gz", "labels/new.nii.gz", "images/.hidden.nii.gz", "other/new.nii.gz"):
         save(tmp_path / name, image_of("a"))
     (tmp_path / "images" / "notes.txt").write_text("none")
-    result = checked(tmp_path, datalist)
+    datalist["testing"] = [{"image": "labels/new.nii.gz", "case": "x"}, datalist["training"].pop()]
+    (tmp_path / "labels" / "a.nii.gz").unlink()
+    result = checked(tmp_path, datalist, section="training")
     extra = [one.problem.file for one in result.warnings if one.check == "extra"]
-    assert extra == [str(tmp_path / "images/new.nii.gz"), str(tmp_path / "labels/new.nii.gz")]
+    assert extra == [str(tmp_path / "images/new.nii.gz")], "the list names the others, elsewhere or in vain"
+    datalist["testing"] = []
+    result = checked(tmp_path, datalist)
+    names = ("images/f.nii.gz", "images/new.nii.gz", "labels/f.nii.gz", "labels/new.nii.gz")
+    extra = [one.problem.file for one in result.warnings if one.check == "extra"]
+    assert extra == [str(tmp_path / name) for name in names]
 
 
 def test_extra_patients_and_a_cine_beside_its_frames(tmp_path):
@@ -259,3 +266,37 @@ def test_preflight_raises_all_and_logs_a_warning_of_each_kind(tmp_path, caplog):
     preflight(tmp_path / "datalist.json", level="off")
     with pytest.raises(DataError, match="fast, full or off"):
         preflight(tmp_path / "datalist.json", level="quick")
+
+
+def test_duplicates_that_the_list_declares_are_warnings(tmp_path):
+    """As in nnU-Net's split of ACDC, which others have fixed."""
+    datalist = good_set(tmp_path)
+    for case in "be":
+        save(tmp_path / "images" / f"{case}.nii.gz", image_of("a"))
+    datalist["provenance"] = {"identical_images": [["a", "b"], ["c", "d"]]}
+    result = checked(tmp_path, datalist)
+    assert [(one.check, one.cases) for one in result.problems] == [("duplicate", ("e",))]
+    assert kinds(result) == [("duplicate", ("b",))]
+    assert "in fold 1 and fold 0" in result.warnings[0].problem.found
+
+
+def test_one_section_alone(tmp_path):
+    datalist = good_set(tmp_path)
+    datalist["testing"] = [{"image": "testing/x.nii.gz", "case": "x"}]
+    assert [one.check for one in checked(tmp_path, datalist).problems] == ["missing"]
+    result = checked(tmp_path, datalist, section="training")
+    assert (result.problems, result.cases) == ([], 6)
+    assert checked(tmp_path, datalist, section="testing").cases == 1
+    with pytest.raises(DataError, match="training or testing"):
+        checked(tmp_path, datalist, section="train")
+
+
+def test_cases_in_place_of_a_list(tmp_path):
+    good_set(tmp_path)
+    (tmp_path / "images" / "d.nii.gz").write_bytes(b"")
+    paths = {case: str(tmp_path / "images" / f"{case}.nii.gz") for case in CASES}
+    cases = [{"image": paths["a"], "case": "one"}, {"image": paths["a"], "case": "two", "slice": 3}]
+    cases += [{"image": [paths["b"], paths["c"]], "case": "three"}, {"image": [paths["b"], paths["d"]], "case": "four"}]
+    result = check(cases, progress=False)
+    assert [(one.check, one.cases) for one in result.problems] == [("readable", ("four",))]
+    assert (result.cases, result.files, result.source) == (4, 4, "the images")
