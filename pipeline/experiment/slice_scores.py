@@ -12,6 +12,7 @@ from monai.handlers import IgniteMetricHandler
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import convert_to_numpy
 
+from pipeline.experiment.slice_tables import background_members
 from pipeline.metrics import overlap
 from pipeline.metrics.labels import Labels, classes_of, compact, members_of
 
@@ -32,7 +33,7 @@ class SliceScores(CumulativeIterationMetric):
         super().__init__()
         self.structures = dict(structures)
         self.classes = len(classes_of(self.structures))
-        self.members = with_background(self.structures) if background else members_of(self.structures)
+        self.members = background_members(self.structures) if background else members_of(self.structures)
 
     def aggregate(self) -> dict[str, float]:
         """Each of `MEASURES`; NaN where no slice defines it. Raises ValueError where no case was given."""
@@ -80,12 +81,6 @@ class SliceScoresHandler(IgniteMetricHandler):
         """Write each measure as `name`_MEASURE into `engine.state.metrics`."""
         for measure, value in self.compute().items():
             engine.state.metrics[f"{name}_{measure}"] = value
-
-
-def with_background(structures: Labels) -> np.ndarray:
-    """`members_of` with one more row, the first, for what is in no structure."""
-    members = members_of(structures)
-    return np.concatenate([~members.any(0)[None], members])
 
 
 def _mean_over_structures(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,230 @@
+"""Run a grid: each run as MONAI's own commands in processes of their own, finished ones kept, killed ones resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from tqdm import tqdm
+
+from pipeline.errors import DataError, Problem
+from pipeline.experiment.grid import Grid, Run
+from pipeline.experiment.state import POLL, State, card, check_all, epochs_done, lock, state_of, write_card
+from pipeline.files import write_text
+
+GRID = "grid.json"
+OUTPUT = "output.log"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: its state, and the reason where it failed."""
+
+    run: Run
+    state: State
+    error: str = ""
+
+
+def run_grid(
+    grid: Grid,
+    out: str | Path,
+    *,
+    processes: int = 1,
+    progress: bool = True,
+    command: Callable[[Run, str, Path], list[str]] | None = None,
+) -> list[Outcome]:
+    """Do what is missing of a grid, one run at a time or several.
+
+    A run is finished when its scores are there, and is then left alone; a run that was stopped goes on after its last
+    whole epoch. A run that fails is noted with its reason, and the others are done.
+
+    Args:
+        grid: what is to be run.
+        out: folder; each run gets one of its name, beside grid.json.
+        processes: runs at the same time.
+        progress: show a bar on stderr, over the epochs of all runs, with the remaining time.
+        command: (run, "training" or "evaluating", folder) -> what is executed; default MONAI's bundle command.
+
+    Returns:
+        One outcome for each run, in the grid's order.
+
+    Raises:
+        DataError: a folder holds another run, or `processes` is below 1.
+    """
+    out = Path(out)
+    if processes < 1:
+        raise DataError(Problem("processes", "1 or more", str(processes), "Give the number of runs at the same time"))
+    check_all(out, grid.runs)
+    write_text(out / GRID, grid.to_json(), overwrite=True)
+    worker = _Worker(out, command or bundle_command, _environment(processes))
+    waiting = [run for run in grid.runs if state_of(out / run.name) is not State.FINISHED]
+    with _stopped_by_sigterm(), ThreadPoolExecutor(processes) as pool:
+        futures = {pool.submit(worker, run): run for run in waiting}
+        try:
+            _watch(grid, out, futures, shown=progress)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            worker.stop()
+            raise
+    results = {run.name: future.result() for future, run in futures.items()}
+    return [results.get(run.name, Outcome(run, State.FINISHED)) for run in grid.runs]
+
+
+def bundle_command(run: Run, what: str, folder: Path) -> list[str]:
+    """`python -m monai.bundle run training` or `evaluating`, with the run's files and settings."""
+    training = what == "training"
+    files = run.train_files if training else run.evaluate_files
+    settings = {**run.settings, "output_dir": str(folder)}
+    settings |= {"resume": "true"} if training else {"overwrite": "true", **run.evaluate}
+    words = [sys.executable, "-m", "monai.bundle", "run", what, "--config_file", str(files)]
+    for key, value in settings.items():
+        words += [f"--{key}", value if isinstance(value, str) else repr(value)]
+    return words
+
+
+class _Worker:
+    """Training, then evaluation of one run; what is done already is skipped."""
+
+    def __init__(self, out: Path, command: Callable[[Run, str, Path], list[str]], environment: dict[str, str]) -> None:
+        self.out = out
+        self.command = command
+        self.environment = environment
+        self.stopped = threading.Event()
+        self.children: set[subprocess.Popen] = set()
+
+    def stop(self) -> None:
+        """End the commands that are running; their runs can be resumed."""
+        self.stopped.set()
+        for child in list(self.children):
+            child.terminate()
+
+    def __call__(self, run: Run) -> Outcome:
+        folder = self.out / run.name
+        with lock(folder, self.stopped) as held:
+            if held is None or state_of(folder) is State.FINISHED:
+                return Outcome(run, state_of(folder))
+            started = time.perf_counter()
+            write_card(folder, run, error="")
+            error = self._commands(run, folder, held)
+            seconds = round(card(folder).get("seconds", 0) + time.perf_counter() - started, 1)
+            write_card(folder, run, error=error, seconds=seconds)
+        return Outcome(run, state_of(folder), error)
+
+    def _commands(self, run: Run, folder: Path, held: IO[str]) -> str:
+        """Run what is missing; the reason where it failed."""
+        for what in _missing(run, folder):
+            code = self._execute(self.command(run, what, folder), folder, held)
+            if self.stopped.is_set():
+                return ""
+            if code:
+                return f"{what}: {_last_words(folder)} (exit code {code})"
+        return "" if state_of(folder) is State.FINISHED else "the commands left no scores"
+
+    def _execute(self, words: list[str], folder: Path, held: IO[str]) -> int:
+        with (folder / OUTPUT).open("a", encoding="utf-8") as output:
+            output.write(f"$ {' '.join(words)}\n")
+            output.flush()
+            child = subprocess.Popen(
+                words,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                pass_fds=(held.fileno(),) if os.name == "posix" else (),
+            )
+            self.children.add(child)
+            if self.stopped.is_set():
+                child.terminate()
+            try:
+                return child.wait()
+            finally:
+                self.children.discard(child)
+
+
+def _missing(run: Run, folder: Path) -> list[str]:
+    trained = (folder / "models" / "model_final.pt").is_file() and epochs_done(folder) >= _epochs(run)
+    return ["evaluating"] if trained else ["training", "evaluating"]
+
+
+def _last_words(folder: Path) -> str:
+    """The line that says why: the program's own, or the last one."""
+    text = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
+    lines = [line.strip() for line in text.rpartition("\n$ ")[2].splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("volseg:")] or lines[-1:]
+    return told[-1][:400] if told else "no output"
+
+
+def _watch(grid: Grid, out: Path, futures: dict[Future, Run], *, shown: bool) -> None:
+    """One bar over all epochs and evaluations (each counts as one epoch), until every run has ended."""
+    total = {run.name: _epochs(run) + 1 for run in grid.runs}
+    running = {run.name for run in futures.values()}
+
+    def done() -> int:
+        ready = {run.name for future, run in futures.items() if future.done()}
+        return sum(
+            total[name] if name in ready or name not in running else min(epochs_done(out / name), total[name] - 1)
+            for name in total
+        )
+
+    with tqdm(total=sum(total.values()), initial=done(), desc=grid.name, unit="epoch", disable=not shown) as bar:
+        pending = set(futures)
+        while pending:
+            finished, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
+            for future in finished:
+                _say(bar, future.result(), out)
+            bar.set_postfix_str(", ".join(_at_work(pending, futures, out)), refresh=False)
+            bar.update(done() - bar.n)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the grid as Ctrl-C does, with its commands."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: Any) -> NoReturn:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(bar: tqdm, outcome: Outcome, out: Path) -> None:
+    told = f"{outcome.run.name}: {outcome.state}" + (f": {outcome.error}" if outcome.error else "")
+    if outcome.state is State.FAILED:
+        told += f"; its output: {out / outcome.run.name / OUTPUT}"
+    bar.write(told, file=sys.stderr)
+
+
+def _at_work(pending: set[Future], futures: dict[Future, Run], out: Path) -> Iterator[str]:
+    for future in pending:
+        if future.running():
+            name = futures[future].name
+            yield f"{name} {epochs_done(out / name)}/{_epochs(futures[future])}"
+
+
+def _epochs(run: Run) -> int:
+    epochs = run.resolved().get("epochs", 1)
+    return epochs if isinstance(epochs, int) else 1
+
+
+def _environment(processes: int) -> dict[str, str]:
+    """Cores shared out among runs at the same time, unless the user did so."""
+    own = dict(os.environ)
+    if processes > 1:
+        own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    return own

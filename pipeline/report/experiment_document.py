@@ -1,0 +1,166 @@
+"""A report as data: sections of text, tables and figures, written as one HTML page and as Markdown."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.files import write_bytes, write_text
+from pipeline.report.figures import Picture
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a table.
+
+    Args:
+        text: the main words.
+        small: what stands under them.
+        bold: whether it is the best of its kind.
+    """
+
+    text: str
+    small: str = ""
+    bold: bool = False
+
+    def __str__(self) -> str:
+        words = f"**{self.text}**" if self.bold else self.text
+        return f"{words} ({self.small})" if self.small else words
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `spans` are headings above the head: (words, columns)."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell | str]]
+    spans: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `kind` "warn" makes it stand out, "soft" lets it recede."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture that may be wider than a phone; `svg` is written beside it where there is one."""
+
+    picture: Picture
+    svg: bytes | None = None
+    chart: bool = True
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    key: str
+    title: str
+    blocks: Sequence[Table | Text | Bullets | Figure]
+
+
+@dataclass
+class Document:
+    """The whole report."""
+
+    title: str
+    lead: str
+    sections: list[Section] = field(default_factory=list)
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Every figure, in order."""
+        return [block for section in self.sections for block in section.blocks if isinstance(block, Figure)]
+
+
+def write_document(document: Document, folder: str | Path, *, name: str = "report") -> Path:
+    """Write NAME.html (one self-contained file), NAME.md and figures/; what is there of an older one is replaced.
+
+    Returns:
+        The page.
+    """
+    folder = Path(folder)
+    for figure in document.figures:
+        write_bytes(folder / "figures" / f"{figure.picture.name}.png", figure.picture.png, overwrite=True)
+        if figure.svg is not None:
+            write_bytes(folder / "figures" / f"{figure.picture.name}.svg", figure.svg, overwrite=True)
+    write_text(folder / f"{name}.md", render_markdown(document), overwrite=True)
+    return write_text(folder / f"{name}.html", render_html(document), overwrite=True)
+
+
+def render_html(document: Document) -> str:
+    """The page; all words are escaped, pictures are data URIs, no script is needed."""
+    environment = Environment(
+        loader=PackageLoader("pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    environment.tests["cell"] = lambda value: isinstance(value, Cell)
+    environment.filters["kind"] = lambda block: type(block).__name__
+    return environment.get_template("experiment.html.j2").render(document=document)
+
+
+def render_markdown(document: Document) -> str:
+    """The same in GitHub-flavoured Markdown, with the figures as links."""
+    parts = [f"# {_plain(document.title)}", _plain(document.lead)]
+    for section in document.sections:
+        parts.append(f"## {_plain(section.title)}")
+        parts += [_block(block) for block in section.blocks]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """A table, its caption under it."""
+    spans = [f"{words} " for words, columns in table.spans for _ in range(columns)] or [""] * len(table.head)
+    head = [f"{span}{word}".strip() for span, word in zip(spans, table.head, strict=True)]
+    ruler = ["---" if i == 0 else "---:" for i in range(len(head))]
+    lines = [[_plain(word) for word in head], ruler, *([_plain(str(cell)) for cell in row] for row in table.rows)]
+    rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{rows}\n\n{_plain(table.caption)}" if table.caption else rows
+
+
+def _block(block: Table | Text | Bullets | Figure) -> str:
+    if isinstance(block, Table):
+        return markdown_table(block)
+    if isinstance(block, Bullets):
+        return "\n".join(f"- {_plain(item)}" for item in block.items)
+    if isinstance(block, Text):
+        return ("> " if block.kind == "warn" else "") + _plain(block.text)
+    picture = block.picture
+    return f"![{_plain(picture.alt)}](figures/{picture.name}.png)\n\n{_plain(picture.caption)}"
+
+
+def _plain(text: str) -> str:
+    """One line, without what HTML would act on or would end a cell."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("|", "\\|")
+
+
+def _data_uri(picture: Picture) -> Markup:
+    return Markup("data:image/png;base64,") + b64encode(picture.png).decode("ascii")
+
+
+def as_list(words: Iterable[str]) -> str:
+    """a, b and c."""
+    words = list(words)
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

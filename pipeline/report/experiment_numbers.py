@@ -1,0 +1,120 @@
+"""From the results of runs to the numbers of tables: means and spreads, values by patient, comparisons of settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.experiment.collection import Result
+from pipeline.experiment.statistics import Comparison, compare, holm
+
+MEASURES = {"dice": "Dice", "iou": "IoU", "pixel_error": "Pixel error"}
+LOWER_IS_BETTER = ("pixel_error", "hd95_mm", "error")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of one measure over all units of all runs, each seed's mean counting the same.
+
+    Args:
+        mean: over seeds of the mean over units; NaN where nothing is defined.
+        sd: over units, within a seed (mean of the seeds' SD).
+        seed_sd: of the seeds' means; NaN with one seed.
+        units, undefined: of one seed.
+        seeds: how many.
+    """
+
+    mean: float
+    sd: float
+    seed_sd: float
+    units: int
+    undefined: int
+    seeds: int
+
+    def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "–"
+        return f"{self.mean:.4f}" + ("" if math.isnan(self.sd) else f" ± {self.sd:.4f}")
+
+
+def table_by_seed(results: Sequence[Result], read: Callable[[Result], pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The rows of all folds of each seed, together."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for result in results:
+        found.setdefault(result.run.levels.get("seed", "0"), []).append(read(result))
+    return {seed: pd.concat(tables, ignore_index=True) for seed, tables in found.items()}
+
+
+def summarise(tables: dict[str, pd.DataFrame], measure: str) -> Summary:
+    """One measure of `table_by_seed`'s tables."""
+    values = [table[measure].astype(float) for table in tables.values()]
+    means = pd.Series([value.mean() for value in values])
+    return Summary(
+        mean=float(means.mean()),
+        sd=float(pd.Series([value.std(ddof=1) for value in values]).mean()),
+        seed_sd=float(means.std(ddof=1)),
+        units=len(values[0]) if values else 0,
+        undefined=int(values[0].isna().sum()) if values else 0,
+        seeds=len(values),
+    )
+
+
+def by_patient(tables: dict[str, pd.DataFrame], measure: str) -> pd.Series:
+    """Each patient's mean over its units, and over seeds; patients are what a test may count."""
+    return pd.concat([_patients(table, measure) for table in tables.values()], axis=1).mean(axis=1)
+
+
+def contrast(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measure: str) -> Comparison:
+    """`second` against `first` on the same patients, with the difference of each seed that both have."""
+    seeds = {}
+    for seed in first.keys() & second.keys():
+        pair = [_patients(tables[seed], measure) for tables in (first, second)]
+        seeds[seed] = float((pair[1] - pair[0]).mean())
+    ordered = dict(sorted(seeds.items()))
+    return compare(by_patient(first, measure), by_patient(second, measure), by_seed=ordered)
+
+
+def contrasts(
+    first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measures: Sequence[str]
+) -> dict[str, Comparison]:
+    """`contrast` of several measures, p-values adjusted for their number (Holm)."""
+    return dict(zip(measures, holm([contrast(first, second, measure) for measure in measures]), strict=True))
+
+
+def is_better(comparison: Comparison, measure: str) -> bool:
+    """Whether the difference goes in the good direction."""
+    return comparison.difference < 0 if measure in LOWER_IS_BETTER else comparison.difference > 0
+
+
+def sentence(name: str, measure: str, comparison: Comparison, *, who: str = "patients") -> str:
+    """One plain sentence on whether the difference is real."""
+    c = comparison
+    if not c.n:
+        return f"{name}: undefined in every case."
+    change = f"{name}: {c.first:.4f} to {c.second:.4f} ({c.difference:+.4f}) on {c.n} {who}"
+    if math.isnan(c.p):
+        return f"{change}: too few to test."
+    told = f"p = {write_p(c.adjusted)}, effect size {c.effect:+.2f}"
+    if c.adjusted >= 0.05:
+        return f"{change}: no difference shown ({told})."
+    direction = "an improvement" if is_better(c, measure) else "a deterioration"
+    if not c.seeds_agree:
+        spread = ", ".join(f"{value:+.4f}" for value in (c.by_seed or {}).values())
+        return f"{change}: significant on these {who} ({told}), but the seeds disagree in sign ({spread}): not settled."
+    alone = " Only one seed: how much two trainings differ by chance is not known." if len(c.by_seed or {}) < 2 else ""
+    return f"{change}: {direction} beyond chance ({told}).{alone}"
+
+
+def write_p(p: float) -> str:
+    """A p-value in words; a dash where there is none."""
+    if math.isnan(p):
+        return "–"
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _patients(table: pd.DataFrame, measure: str) -> pd.Series:
+    who = table["patient"].where(table["patient"].astype(bool), table["case"])
+    return table[measure].astype(float).groupby(who).mean()

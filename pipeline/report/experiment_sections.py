@@ -1,0 +1,87 @@
+"""Sections that every experiment's report has: runs, what is not finished, folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.experiment.collection import Collection, Result
+from pipeline.metrics.labels import MEAN
+from pipeline.report.experiment_document import Bullets, Cell, Section, Table, Text
+from pipeline.report.experiment_numbers import summarise, table_by_seed
+
+VOLUMES = {"dice": "Dice", "iou": "IoU", "pixel_error": "Pixel error"}
+
+
+def warnings(collection: Collection) -> list[Text]:
+    """A paragraph on what is not finished; none where everything is."""
+    if not collection.unfinished:
+        return []
+    told = [
+        f"{name} ({state}{': ' + reason if reason else ''})" for name, (state, reason) in collection.unfinished.items()
+    ]
+    total = len(collection.grid.runs)
+    words = f"{len(told)} of {total} runs are not finished and not in this report: {'; '.join(told)}."
+    return [Text(words + " Start the same command again to go on.", kind="warn")]
+
+
+def runs_section(collection: Collection) -> Section:
+    """Every finished run with what it was, how long it took and what it reached."""
+    axes = list(dict.fromkeys(axis for result in collection.results for axis in result.run.levels))
+    rows = []
+    for result in collection.results:
+        level = [result.run.levels.get(axis, "–") for axis in axes]
+        minutes = "–" if result.seconds is None else f"{result.seconds / 60:.1f}"
+        dice = result.scores.mean("dice")
+        rows.append([result.run.name, *level, minutes, "–" if dice is None else f"{dice:.4f}"])
+    table = Table(
+        "Minutes: training and evaluation, on the machine as busy as it was. Dice: mean over volumes.",
+        ["Run", *axes, "minutes", "Dice"],
+        rows,
+    )
+    common = settings_in_common(collection.results)
+    listed = [f"{key}: {value}" for key, value in common.items()]
+    return Section("runs", "Runs", [table, Text("Settings that all runs share:"), Bullets(listed)])
+
+
+def settings_in_common(results: Sequence[Result]) -> dict[str, Any]:
+    """Plain values of the configuration that are the same in every run; expressions are left out."""
+    first, *others = [result.resolved for result in results]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key) == value for other in others)
+        and not (isinstance(value, str) and value.startswith(("$", "@", "%")))
+        and not isinstance(value, list | dict | None.__class__)
+        and key not in ("bundle_root", "output_dir", "dataset_dir")
+    }
+
+
+def cross_validation(groups: dict[str, Sequence[Result]]) -> list[Table]:
+    """Mean Dice of each fold, and of all cases of all folds together; nothing where there is one fold."""
+    folds = sorted({result.run.levels.get("fold", "0") for results in groups.values() for result in results})
+    if len(folds) < 2:
+        return []
+    rows = []
+    for name, results in groups.items():
+        cells: list[Cell | str] = [name]
+        for fold in folds:
+            own = [result for result in results if result.run.levels.get("fold", "0") == fold]
+            cells.append(str(summarise(table_by_seed(own, volumes), "dice")) if own else "–")
+        tables = table_by_seed(results, volumes)
+        rows.append([*cells, Cell(str(summarise(tables, "dice")), bold=True), str(summarise(tables, "dice").units)])
+    caption = "Mean Dice ± SD over the volumes of each fold, scored by the model that was trained on the other folds."
+    return [Table(caption, ["", *(f"fold {fold}" for fold in folds), "all folds", "volumes"], rows)]
+
+
+def volumes(result: Result) -> pd.DataFrame:
+    """The row "mean" of each volume: case, patient, and every measure of scores.csv."""
+    table = result.scores.cases
+    return table[table["structure"] == MEAN]
+
+
+def structure_volumes(structure: str) -> Callable[[Result], pd.DataFrame]:
+    """Reads the rows of one structure."""
+    return lambda result: result.scores.cases[result.scores.cases["structure"] == structure]

@@ -1,0 +1,184 @@
+"""The report of the paper's experiment: its table and figures beside ours, and whether its claims hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from tqdm import tqdm
+
+from pipeline.experiment import paper
+from pipeline.experiment.collection import Collection
+from pipeline.report.experiment_document import Bullets, Document, Figure, Section, Table, Text, as_list
+from pipeline.report.experiment_sections import cross_validation, runs_section, warnings
+from pipeline.report.paper_claims import band_table, size_table
+from pipeline.report.paper_curves import curve_figure
+from pipeline.report.paper_network import network_figure
+from pipeline.report.paper_samples import sample_figure
+from pipeline.report.paper_tables import (
+    DataResults,
+    averaging_table,
+    consistency,
+    loss_name,
+    split_by_data,
+    spread_table,
+    table_one,
+    test_table,
+    verdict,
+)
+
+logger = logging.getLogger("pipeline")
+
+# what the paper leaves open, and what each bundle's paper.json says about it by these keys
+UNSTATED = {
+    "batch_size": "images in a batch",
+    "norm": "network normalisation (without one, Adam at 0.01 may collapse to all background)",
+    "intensity": "grey values: zscore or unit of each volume, or the CT window",
+    "fit": "how images become 256 x 256: stretch, or pad_crop",
+    "augment": "random transforms in training",
+    "lr_power": "decay of the learning rate (0: none)",
+    "weight_decay": "weight decay",
+    "dice_over_batch": "Dice loss over the batch, not image by image",
+    "dice_background": "the background in the Dice loss",
+    "chosen_epoch": "which weights are scored: last, or best (chosen on the scored fold, so optimistic)",
+    "background_in_mean": "the background in mean Dice and IoU",
+}
+
+
+def paper_document(collection: Collection) -> Document:
+    """The whole report; figures that cannot be drawn leave a sentence that says why."""
+    data = split_by_data(collection)
+    full = [part for part in data if not part.reduced]
+    reduced = [part for part in data if part.reduced]
+    steps: list[Callable[[], Section]] = [
+        lambda: Section("short", "In short", [*warnings(collection), *_short(full, reduced)]),
+        lambda: Section("table1", "Table 1", _table_one(full, reduced)),
+        lambda: Section("real", "Is the difference real?", _tests(data)),
+        lambda: Section("samples", "Figures 2 and 3: five held-out samples", _figures(data, sample_figure, "2 and 3")),
+        lambda: Section("curves", "Figures 4 and 5: over the epochs", _curves(data)),
+        lambda: _claims("edges", "Edges", band_table(data), data),
+        lambda: _claims("small", "Small targets", size_table(data), data),
+        lambda: Section("averaging", "How one averages", _averaging(collection, data)),
+        lambda: Section(
+            "network", "Figure 1: the network", [_attempt("Figure 1", lambda: network_figure(data[0].any))]
+        ),
+        lambda: Section("protocol", "What the paper states, and what it does not", _protocol(data)),
+        lambda: runs_section(collection),
+    ]
+    sections = [step() for step in tqdm(steps, desc="report", leave=False)]
+    folds = cross_validation({f"{p.name}, {loss_name(a)}": r for p in data for a, r in p.by_alpha.items()})
+    if folds:
+        sections.insert(-2, Section("folds", "Cross-validation", folds))
+    lead = "Every number is computed from the score files and masks of the runs listed at the end."
+    return Document(collection.grid.title, lead, sections)
+
+
+def _short(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> list[Bullets | Text]:
+    blocks: list[Bullets | Text] = []
+    if full:
+        blocks.append(Bullets([verdict(part) for part in full]))
+    else:
+        blocks.append(Text("No run of the paper's full protocol is among these: its claim is not tested here in full."))
+    if reduced:
+        blocks.append(
+            Text("Runs of reduced size or on phantoms, which show that the machinery works and hint at more:")
+        )
+        blocks.append(Bullets([f"{verdict(part)} Reduced: {as_list(part.reduced)}." for part in reduced]))
+    blocks.append(Text(_remarks([*full, *reduced]), kind="soft"))
+    return [block for block in blocks if not isinstance(block, Text) or block.text]
+
+
+def _remarks(data: Sequence[DataResults]) -> str:
+    found = [paper.dataset_of(part.level) for part in data]
+    return " ".join(dict.fromkeys(entry.remark for entry in found if entry and entry.remark))
+
+
+def _table_one(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> list[Table | Text]:
+    caption = (
+        "The paper's Table 1 and our runs of its full protocol: means over the slices of held-out patients. Bold, with "
+        "an arrow: better than cross entropy alone. A dash: no such run."
+    )
+    blocks: list[Table | Text] = [table_one(full, caption=caption, beside_paper=True)]
+    if reduced:
+        told = "; ".join(f"{part.name}: {as_list(part.reduced)}" for part in reduced)
+        caption = f"Runs of reduced size, never to be set beside the paper's. {told}."
+        blocks.append(table_one(reduced, caption=caption, beside_paper=False))
+    blocks.append(spread_table([*full, *reduced]))
+    remarks = _remarks([*full, *reduced])
+    return [*blocks, Text(remarks, kind="soft")] if remarks else blocks
+
+
+def _tests(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
+    table, told = test_table(data)
+    blocks: list[Table | Text | Bullets] = [table]
+    for part in data:
+        blocks += [Text(f"{part.name}:"), Bullets(told[part.level])] if part.level in told else []
+    return blocks
+
+
+def _claims(key: str, title: str, found: tuple[Table, dict[str, list[str]]], data: Sequence[DataResults]) -> Section:
+    table, told = found
+    claim = {
+        "edges": "The paper says that Dice helps at edges above all.",
+        "small": "The paper says that Dice helps small targets above all.",
+    }[key]
+    blocks: list[Table | Text | Bullets] = [Text(claim), table]
+    for part in data:
+        blocks += [Text(f"{part.name}:"), Bullets(told[part.level])] if part.level in told else []
+    blocks.append(Text("These p-values are not corrected for their number.", kind="soft"))
+    return Section(key, title, blocks)
+
+
+def _curves(data: Sequence[DataResults]) -> list[Figure | Text]:
+    numbers = {"covid19": "4", "acdc": "5"}
+    return [
+        _attempt(f"Figure {number}", lambda part=part, number=number: curve_figure(part, number))
+        for part in data
+        for number in [numbers.get(part.level.removesuffix(paper.PHANTOMS), "4b")]
+    ]
+
+
+def _figures(
+    data: Sequence[DataResults], draw: Callable[[DataResults, str], Figure], number: str
+) -> list[Figure | Text]:
+    return [_attempt(f"Figures {number}, {part.name}", lambda part=part: draw(part, number)) for part in data]
+
+
+def _attempt(what: str, draw: Callable[[], Figure]) -> Figure | Text:
+    """The figure, or why there is none: a lost image must not cost the report its numbers."""
+    try:
+        return draw()
+    except Exception as error:
+        logger.warning("%s could not be drawn: %s", what, error)
+        return Text(f"{what} could not be drawn: {error}", kind="warn")
+
+
+def _averaging(collection: Collection, data: Sequence[DataResults]) -> list[Table | Text]:
+    open_question = (
+        "The paper does not say how it averaged. The same masks, averaged in six ways. The way of averaging can change "
+        "the numbers more than the loss does."
+    )
+    return [Text(open_question), averaging_table(data), Text(consistency(collection.results))]
+
+
+def _protocol(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
+    stated = {**paper.PROTOCOL, "optimizer": "Adam", "alpha": "0 and 1"}
+    stated.pop("train_limit")
+    words = [
+        f"{key} {'x'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in stated.items()
+    ]
+    rows = []
+    for key, meaning in UNSTATED.items():
+        values = [str(part.any.resolved.get(key, "–")) for part in data]
+        rows.append([key, meaning, *values])
+    table = Table(
+        "What the paper leaves open: each is a key of bundles/*/paper.json, to be changed by --set KEY=VALUE. The "
+        "split is by patient (fold of the datalist), and the seed is a key too.",
+        ["key", "what it decides", *(part.name for part in data)],
+        rows,
+    )
+    deviation = (
+        "Deviations from the paper's words: batch normalisation after each convolution (it names none), and padded "
+        "convolutions, so that answers have the images' size (it says unpadded, and gives no size of the answers)."
+    )
+    return [Text(f"Stated: {', '.join(words)}."), Text(deviation), table]

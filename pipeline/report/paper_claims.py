@@ -1,0 +1,123 @@
+"""The paper's two further claims tested: fewer errors at edges, and better small targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pipeline.experiment.collection import Result
+from pipeline.experiment.details import BANDS, EDGES
+from pipeline.report.experiment_document import Cell, Table
+from pipeline.report.experiment_numbers import contrast, sentence, table_by_seed, write_p
+from pipeline.report.paper_tables import DataResults, loss_name
+
+SIZES = ("small", "medium", "large")
+
+
+def band_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]]:
+    """Share of wrong pixels by distance from the truth's edges, and sentences by data set."""
+    rows: list[list[Cell | str]] = []
+    told: dict[str, list[str]] = {}
+    for part in data:
+        unit = part.any.scores.length_unit
+        for band in BANDS:
+            for first, alpha in part.others():
+                one, other = (_errors(part.by_alpha[a], band) for a in (first, alpha))
+                c = contrast(one, other, "error")
+                share = _share_of_errors(part.by_alpha[first], band)
+                row = [part.name, loss_name(alpha), _band_words(band, unit), f"{share:.0%}"]
+                row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0)]
+                rows.append([*row, write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"])
+                words = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
+                told.setdefault(part.level, []).append(sentence(words, "error", c))
+    head = [
+        "Data",
+        "Loss",
+        "distance from edges",
+        "of all errors",
+        "wrong, first loss",
+        "wrong, this loss",
+        "p",
+        "effect",
+    ]
+    caption = (
+        "Share of the pixels at that distance from an edge of the truth (in the slice) that are wrong; mean over "
+        "patients. “Of all errors”: what part of the first loss's errors lies there."
+    )
+    return Table(caption, head, rows), told
+
+
+def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]]:
+    """Dice of small, medium and large targets (thirds by the truth's size in a slice), and sentences by data set."""
+    rows: list[list[Cell | str]] = []
+    told: dict[str, list[str]] = {}
+    for part in data:
+        cuts = size_cuts(part.any)
+        for size in SIZES:
+            for first, alpha in part.others():
+                one, other = (_strata(part.by_alpha[a], cuts, size) for a in (first, alpha))
+                c = contrast(one, other, "dice")
+                targets = sum(len(table) for table in one.values()) // max(1, len(one))
+                row = [part.name, loss_name(alpha), size, str(targets), _four(c.first)]
+                row += [Cell(_four(c.second), bold=c.difference > 0), write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"]
+                rows.append(row)
+                words = f"{loss_name(alpha)}, Dice of {size} targets"
+                told.setdefault(part.level, []).append(sentence(words, "dice", c))
+    caption = (
+        "A target is one structure in one slice; small is the smallest third of each structure's targets by their "
+        "number of pixels in the truth. Mean over patients; a target that is missed has Dice 0."
+    )
+    head = ["Data", "Loss", "targets", "number", "Dice, first", "Dice, this", "p", "effect"]
+    return Table(caption, head, rows), told
+
+
+def size_cuts(result: Result) -> dict[str, tuple[float, float]]:
+    """Each structure's sizes (pixels in a slice's truth) that divide its targets into thirds."""
+    rows = result.structures("slices")
+    there = rows[rows["truth_voxels"].astype(float) > 0]
+    sizes = there["truth_voxels"].astype(float).groupby(there["structure"])
+    return {name: tuple(values.quantile([1 / 3, 2 / 3]).tolist()) for name, values in sizes}
+
+
+def _strata(results: Sequence[Result], cuts: dict[str, tuple[float, float]], size: str) -> dict[str, pd.DataFrame]:
+    def read(result: Result) -> pd.DataFrame:
+        rows = result.structures("slices")
+        rows = rows[(rows["truth_voxels"].astype(float) > 0) & rows["structure"].isin(cuts)]
+        low, high = (rows["structure"].map(lambda name, i=i: cuts[name][i]).astype(float) for i in (0, 1))
+        voxels = rows["truth_voxels"].astype(float)
+        chosen = {"small": voxels <= low, "medium": (voxels > low) & (voxels <= high), "large": voxels > high}
+        return rows[chosen[size]]
+
+    return table_by_seed(results, read)
+
+
+def _errors(results: Sequence[Result], band: str) -> dict[str, pd.DataFrame]:
+    def read(result: Result) -> pd.DataFrame:
+        rows = result.bands[result.bands["band"] == band]
+        sums = rows.groupby("patient", as_index=False)[["wrong", "all"]].sum()
+        share = sums["wrong"].astype(float) / sums["all"].astype(float).where(sums["all"] > 0)
+        return pd.DataFrame({"case": sums["patient"], "patient": sums["patient"], "error": share})
+
+    return table_by_seed(results, read)
+
+
+def _share_of_errors(results: Sequence[Result], band: str) -> float:
+    rows = pd.concat([result.bands for result in results])
+    return float(rows.loc[rows["band"] == band, "wrong"].sum() / max(1, rows["wrong"].sum()))
+
+
+def _band_words(band: str, unit: str) -> str:
+    low, high = EDGES
+    return {"near": f"up to {low:g} {unit}", "middle": f"{low:g} to {high:g} {unit}", "far": f"over {high:g} {unit}"}[
+        band
+    ]
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.2f} %"
+
+
+def _four(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
