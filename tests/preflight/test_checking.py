@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -166,3 +167,12 @@ def test_memory_of_a_big_compressed_scan(tmp_path: Path, monkeypatch: pytest.Mon
     tracemalloc.stop()
     assert (found.pieces[None].low, found.pieces[None].high) == (-10.0, 440.0)
     assert peak < 40 * nifti.PART < voxels.nbytes / 2
+
+
+def test_the_page_tells_of_every_check() -> None:
+    root = Path(__file__).resolve().parents[2]
+    sources = "".join(path.read_text() for path in sorted((root / "pipeline" / "preflight").glob("*.py")))
+    names = set(re.findall(r'(?:Finding\(|yield )"(\w+)"', sources))
+    assert {"readable", "axes", "grid", "labels", "duplicate", "extra"} < names
+    page = (root / "docs" / "checks.md").read_text()
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
