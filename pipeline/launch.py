@@ -45,7 +45,7 @@ def check(
     fold: int | None = None,
     ckpt_dir: str | None = None,
     resume: Any = False,
-    weights: str | None = None,
+    weights: str | list[str] | None = None,
     scores_dir: str | None = None,
     overwrite: Any = False,
 ) -> None:
@@ -57,7 +57,7 @@ def check(
         dataset_dir: must hold images; with a datalist, the files that it lists.
         datalist, section, fold: where a fold is given, both of its sides must have cases.
         ckpt_dir, resume: a folder that holds a run is not trained into again, unless it is resumed.
-        weights: a file that must be there.
+        weights: a file that must be there, or several (an ensemble).
         scores_dir, overwrite: a folder that holds scores is not written to again without `overwrite`.
 
     Raises:
@@ -71,9 +71,8 @@ def check(
             check_run_folder(ckpt_dir, resume)
         if dataset_dir is not None:
             check_data(dataset_dir, datalist, section, fold)
-        if weights is not None and not Path(weights).is_file():
-            remedy = "Train first, or give the weights of a finished run, RUN/models/model.pt"
-            raise DataError(Problem(weights, "a file of weights", "none", remedy))
+        if weights is not None:
+            check_weights(weights)
         if scores_dir is not None and (Path(scores_dir) / "scores.csv").exists() and not boolean(overwrite):
             remedy = "Give --overwrite true, or another --evaluation_dir"
             raise DataError(Problem(scores_dir, "a folder without scores", "scores.csv", remedy))
@@ -115,6 +114,15 @@ def check_run_folder(ckpt_dir: str, resume: Any = False) -> None:
     if state.is_file() and not boolean(resume):
         remedy = "Give --resume true to go on with it, or another --output_dir"
         raise DataError(Problem(ckpt_dir, "a folder without a run", "last.pt of an earlier one", remedy))
+
+
+def check_weights(weights: str | list[str]) -> None:
+    """Every file of weights must be there; raises DataError."""
+    files = [weights] if isinstance(weights, str) else weights
+    remedy = "Train first, or give the weights of a finished run, RUN/models/model.pt"
+    problems = [Problem(file, "a file of weights", "none", remedy) for file in files if not Path(file).is_file()]
+    if problems:
+        raise DataError(problems)
 
 
 def boolean(value: Any) -> bool:

@@ -25,8 +25,8 @@ def test_training_and_inference_spell_out_the_same_network_and_preprocessing(fol
 def test_evaluation_infers_as_inference_does(folder):
     train, evaluate, inference = (load(folder, f"{name}.json") for name in ("train", "evaluate", "inference"))
     merged = train | evaluate
+    assert inference["inferer"]["inferer"]["inferer"] == merged["inferer"], "beneath cascade and ensemble"
     for key in (
-        "inferer",
         "overlap",
         "sw_batch_size",
         "mirror_axes",
@@ -36,8 +36,9 @@ def test_evaluation_infers_as_inference_does(folder):
     ):
         assert merged.get(key) == inference.get(key), key
     steps = inference["postprocessing"]["transforms"]
-    assert steps[:-2] == train["postprocessing"]["transforms"]
-    assert [step["_target_"].rsplit(".", 1)[-1] for step in steps[-2:]] == ["SaveMaskd", "SaveInstancesd"]
+    assert steps[2:-2] == train["postprocessing"]["transforms"]
+    extra = [step["_target_"].rsplit(".", 1)[-1] for step in (*steps[:2], *steps[-2:])]
+    assert extra == ["MeanFieldCRFd", "SaveEntropyd", "SaveMaskd", "SaveInstancesd"]
 
 
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)

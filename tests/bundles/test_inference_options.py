@@ -17,52 +17,15 @@ from pipeline.segmentation import segment
 from pipeline.volumes import read_mask
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "acdc"
-OPTIONS = {
-    "dropout_samples": 0,
-    "cascade": False,
-    "cascade_checkpoint": None,
-    "crf": False,
-    "entropy": False,
-    "load_weights": "$checkpoints.load_weights(@network, "
-    "@checkpoint[0] if isinstance(@checkpoint, list) else @checkpoint)",
-}
-CRF = {"_target_": "pipeline.crf.MeanFieldCRFd", "_disabled_": "$not launch.boolean(@crf)", "keys": "pred"}
-ENTROPY = {
-    "_target_": "pipeline.uncertainty.SaveEntropyd",
-    "_disabled_": "$not launch.boolean(@entropy)",
-    "keys": "pred",
-    "output_dir": "@output_dir",
-    "overwrite": "$launch.boolean(@overwrite)",
-}
 SMALL = {"filters": [4] * 6, "dropout": 0.3}
 
 
 def config() -> dict:
-    """bundles/acdc/inference.json with every option wired."""
+    """bundles/acdc/inference.json with a small network that has dropout, and small windows."""
     told = json.loads((BUNDLE / "inference.json").read_text(encoding="utf-8"))
-    windows = {
-        "_target_": "SlidingWindowInferer", "roi_size": "@patch_size", "sw_batch_size": 8, "overlap": 0.25,
-        "mode": "gaussian", "padding_mode": "replicate",
-    }  # fmt: skip
-    members = {
-        "_target_": "pipeline.ensembles.EnsembleInferer",
-        "checkpoints": "@checkpoint",
-        "dropout_samples": "@dropout_samples",
-        "inferer": {"_target_": "pipeline.inferers.PrecisionInferer", "precision": "fp32", "inferer": windows},
-    }
-    cascade = {
-        "_target_": "pipeline.ensembles.CascadeInferer",
-        "enabled": "$launch.boolean(@cascade)",
-        "checkpoint": "@cascade_checkpoint",
-        "smallest": "@patch_size",
-        "inferer": members,
-    }
-    steps = [step for step in told["postprocessing"]["transforms"] if step["_target_"] != CRF["_target_"]]
     told["network_def"] |= SMALL
-    return told | OPTIONS | {
-        "inferer": cascade, "patch_size": [64, 64, 1], "device": "$torch.device('cpu')",
-        "postprocessing": {"_target_": "Compose", "transforms": [CRF, ENTROPY, *steps]},
-    }  # fmt: skip
+    small = {"patch_size": [64, 64, 1], "overlap": 0.25, "mirror_axes": [], "precision": "fp32", "sw_batch_size": 8}
+    return told | small | {"device": "$torch.device('cpu')"}
 
 
 @pytest.fixture(scope="module")
