@@ -27,6 +27,7 @@ from pipeline.preflight.workers import scan_all
 from pipeline.structures import numbers_of
 
 Level = Literal["fast", "full"]
+HANDLED = ("pixdim", "scale", "forms")  # odd, but VolSeg takes them as they are meant
 logger = logging.getLogger("pipeline")
 
 
@@ -83,7 +84,7 @@ def check(
 
 
 def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
-    """`check` before something else: warnings go to the log, problems are raised together.
+    """`check` before something else: problems are raised together; the log has the first warning of each kind.
 
     Args:
         target, options: as `check` takes them.
@@ -97,15 +98,19 @@ def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast",
     if level not in ("fast", "full"):
         raise DataError(Problem("preflight", "fast, full or off", repr(level), "Choose one of these"))
     result = check(target, level=level, **options)
-    counts = {finding.check: 0 for finding in result.warnings}
-    for finding in result.warnings:
-        counts[finding.check] += 1
-        if counts[finding.check] == 1:
-            logger.warning("%s", finding.problem)
-    more = sum(count - 1 for count in counts.values())
-    if more:
-        logger.warning("and %d more like these: volseg check %s", more, result.source)
+    _log(result)
     result.raise_problems()
+
+
+def _log(result: Result) -> None:
+    first: dict[str, Finding] = {}
+    for finding in result.warnings:
+        first.setdefault(finding.check, finding)
+    for finding in first.values():
+        logger.log(logging.INFO if finding.check in HANDLED else logging.WARNING, "%s", finding.problem)
+    if len(result.warnings) > len(first):
+        more = len(result.warnings) - len(first)
+        logger.info("and %d more like these: volseg check %s", more, result.source)
 
 
 def _jobs(listing: Listing, *, full: bool) -> list[Job]:

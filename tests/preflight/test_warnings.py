@@ -253,9 +253,12 @@ def test_preflight_raises_all_and_logs_a_warning_of_each_kind(tmp_path, caplog):
         label[label == 3] = 0
         save(tmp_path / "labels" / f"{case}.nii.gz", label)
     checked(tmp_path, datalist)
-    with caplog.at_level("WARNING", logger="pipeline"):
+    acdc_like(tmp_path / "images" / "c.nii.gz", image_of("c"))
+    acdc_like(tmp_path / "labels" / "c.nii.gz", label_of("c"))
+    with caplog.at_level("INFO", logger="pipeline"):
         preflight(tmp_path / "datalist.json", level="full", progress=False)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
+    assert "pixdim" in caplog.records[1].message
     assert "voxels of LV" in caplog.text
     assert "1 more" in caplog.text
     (tmp_path / "images" / "e.nii.gz").write_bytes(b"")
