@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from markupsafe import Markup
 
 from pipeline.files import write_bytes, write_text
 from pipeline.report.figures import Picture
+
+NUMBER = re.compile(r"[-+<–]?\s?\d|–$")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
     spans: Sequence[tuple[str, int]] = ()
+
+    @property
+    def words(self) -> set[int]:
+        """The columns that hold no number: they are set to the left."""
+        return {0} | {i for i in range(len(self.head)) if not any(NUMBER.match(_text(row[i])) for row in self.rows)}
+
+    @property
+    def long(self) -> set[int]:
+        """The columns with whole sentences: they are broken into lines."""
+        return {i for i in self.words if any(len(_text(row[i])) > 36 for row in self.rows)}
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,7 @@ def markdown_table(table: Table) -> str:
     """A table, its caption under it."""
     spans = [f"{words} " for words, columns in table.spans for _ in range(columns)] or [""] * len(table.head)
     head = [f"{span}{word}".strip() for span, word in zip(spans, table.head, strict=True)]
-    ruler = ["---" if i == 0 else "---:" for i in range(len(head))]
+    ruler = ["---" if i in table.words else "---:" for i in range(len(head))]
     lines = [[_plain(word) for word in head], ruler, *([_plain(str(cell)) for cell in row] for row in table.rows)]
     rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{rows}\n\n{_plain(table.caption)}" if table.caption else rows
@@ -148,6 +161,10 @@ def _block(block: Table | Text | Bullets | Figure) -> str:
         return ("> " if block.kind == "warn" else "") + _plain(block.text)
     picture = block.picture
     return f"![{_plain(picture.alt)}](figures/{picture.name}.png)\n\n{_plain(picture.caption)}"
+
+
+def _text(value: Cell | str) -> str:
+    return value.text if isinstance(value, Cell) else value
 
 
 def _plain(text: str) -> str:

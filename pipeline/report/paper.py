@@ -90,7 +90,10 @@ def _short(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> list[
 
 def _remarks(data: Sequence[DataResults]) -> str:
     found = [paper.dataset_of(part.level) for part in data]
-    return " ".join(dict.fromkeys(entry.remark for entry in found if entry and entry.remark))
+    remarks = [entry.remark for entry in found if entry and entry.remark]
+    if any(part.who == "images" for part in data):
+        remarks.append("Where a set does not tell its patients, each image counts as one; some may be of one patient.")
+    return " ".join(dict.fromkeys(remarks))
 
 
 def _table_one(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> list[Table | Text]:

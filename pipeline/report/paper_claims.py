@@ -31,7 +31,7 @@ def band_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0)]
                 rows.append([*row, write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"])
                 words = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
-                told.setdefault(part.level, []).append(sentence(words, "error", c))
+                told.setdefault(part.level, []).append(sentence(words, "error", c, who=part.who))
     head = [
         "Data",
         "Loss",
@@ -64,7 +64,7 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 row += [Cell(_four(c.second), bold=c.difference > 0), write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"]
                 rows.append(row)
                 words = f"{loss_name(alpha)}, Dice of {size} targets"
-                told.setdefault(part.level, []).append(sentence(words, "dice", c))
+                told.setdefault(part.level, []).append(sentence(words, "dice", c, who=part.who))
     caption = (
         "A target is one structure in one slice; small is the smallest third of each structure's targets by their "
         "number of pixels in the truth. Mean over patients; a target that is missed has Dice 0."

@@ -49,7 +49,7 @@ def network_figure(result: Result) -> Figure:
     )
     caption = (
         f"Figure 1: the U-Net as trained here, read from the module: {counts}, {added or 'no normalisation'}. Numbers: "
-        "channels above a map, its height and width at the left. Padded convolutions, so the answer is as large as "
+        "channels above a map, height and width under it. Padded convolutions, so the answer is as large as "
         "the image."
     )
     alt = "The U-Net: maps as boxes in the shape of a U, from the image down to the smallest map and up to the classes."
@@ -116,7 +116,8 @@ def _draw(axes: Any, layers: list[Layer], side: int) -> None:
     _copies(axes, boxes, layers)
     for level, size in sorted({(box[1], box[4]) for box in boxes}):
         left = min(box[0] for box in boxes if box[1] == level)
-        axes.text(left - 0.32, -level, f"{size}²", ha="right", va="center", fontsize=7, color=GREY)
+        under = -level - 0.11 - 0.31 * size / side - 0.05
+        axes.text(left, under, f"{size} x {size}", ha="center", va="top", fontsize=7, color=GREY)
     _legend(axes)
     axes.set(xlim=(-1.2, x + 0.8), ylim=(-max(box[1] for box in boxes) - 0.7, 0.85))
 

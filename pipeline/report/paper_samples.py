@@ -55,7 +55,7 @@ def sample_figure(part: DataResults, number: str) -> Figure:
     what = "blue: missed, orange: false, pink: another structure"
     first = next(iter(results.values())).run.levels
     which = f"seed {first.get('seed', '0')}, fold {first.get('fold', '0')}"
-    caption = f"Figure {number}, {part.name}: {names} ({which}). Errors: {what}. Cropped to the labelled region."
+    caption = f"Figures {number}, {part.name}: {names} ({which}). Errors: {what}. Cropped to the labelled region."
     alt = f"Five held-out slices of {part.name} with truth, predictions and errors of each loss."
     name = f"figure_2_3_{part.level.split(' ')[0]}"
     return Figure(Picture(name, png, alt, caption, wide=True), chart=False)

@@ -23,7 +23,7 @@ from pipeline.report.experiment_numbers import (
 )
 
 ARROWS = {"dice": "↑", "iou": "↑", "pixel_error": "↓"}
-NAMES = {"acdc": "ACDC", "covid19": "COVID19 (infection)", "lungs": "COVID19 (lungs)"}
+NAMES = {"acdc": "ACDC", "covid19": "COVID19 infection", "lungs": "COVID19 lungs"}
 HEADINGS = {"acdc": "ACDC", "covid19": "COVID19"}
 
 
@@ -45,12 +45,22 @@ class DataResults:
     def name(self) -> str:
         """As the paper calls it, with what is segmented, and whether it is phantoms."""
         plain = self.level.removesuffix(paper.PHANTOMS)
-        return NAMES.get(plain, plain) + (paper.PHANTOMS if self.level.endswith(paper.PHANTOMS) else "")
+        return NAMES.get(plain, plain) + (", phantoms" if self.level.endswith(paper.PHANTOMS) else "")
 
     @property
     def any(self) -> Result:
         """One of the runs, for what all have in common."""
         return next(iter(self.by_alpha.values()))[0]
+
+    @property
+    def who(self) -> str:
+        """What a test counts: patients, or images where each is all that is known of a patient."""
+        slices = self.any.scores.slices
+        return (
+            "images"
+            if slices.groupby("patient")["case"].nunique().max() == 1 == slices["slice"].nunique()
+            else ("patients")
+        )
 
     @property
     def background(self) -> bool:
@@ -120,8 +130,8 @@ def spread_table(data: Sequence[DataResults]) -> Table:
                 cells.append(Cell(str(found), "" if math.isnan(found.seed_sd) else f"seeds ± {found.seed_sd:.4f}"))
             empty = f"{found.undefined}" if measure != "pixel_error" else f"{summarise(tables, 'dice').undefined}"
             patients = len({who for table in tables.values() for who in table["patient"]})
-            rows.append([*cells, str(found.units), empty, str(patients), str(found.seeds)])
-    head = ["Data", "Loss", *MEASURES.values(), "slices", "empty", "patients", "seeds"]
+            rows.append([*cells, str(found.units), empty, f"{patients} {part.who}", str(found.seeds)])
+    head = ["Data", "Loss", *MEASURES.values(), "slices", "empty", "of", "seeds"]
     caption = (
         "Mean ± SD over the slices of the held-out patients; beneath, the SD of the seeds' means. Empty: slices "
         "in which neither truth nor prediction holds a structure; they have no Dice and no IoU."
@@ -142,7 +152,7 @@ def test_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 difference = Cell(f"{c.difference:+.4f}" if c.n else "–", bold=c.real and is_better(c, measure))
                 words = [interval, write_p(c.p), write_p(c.adjusted), f"{c.effect:+.2f}" if c.n else "–", seeds]
                 rows.append([part.name, loss_name(alpha), MEASURES[measure], str(c.n), difference, *words])
-                told.setdefault(part.level, []).append(sentence(MEASURES[measure], measure, c))
+                told.setdefault(part.level, []).append(sentence(MEASURES[measure], measure, c, who=part.who))
     caption = (
         "Difference from the first loss, by patient (each patient's mean over its slices and over seeds counts once). "
         "Interval: bootstrap over patients. p: two-sided Wilcoxon signed-rank test, then after Holm's correction for "
@@ -161,7 +171,7 @@ def verdict(part: DataResults) -> str:
     found = contrasts(part.slices(first), part.slices(alpha), list(MEASURES))
     named = {measure: MEASURES[measure] for measure in found}
     if all(math.isnan(c.p) for c in found.values()):
-        return f"{part.name}: too few patients ({max(c.n for c in found.values())}) to test whether Dice helps."
+        return f"{part.name}: too few {part.who} ({max(c.n for c in found.values())}) to test whether Dice helps."
     good = [named[m] for m, c in found.items() if c.real and is_better(c, m)]
     bad = [named[m] for m, c in found.items() if c.real and not is_better(c, m)]
     claim = f"that adding Dice ({loss_name(alpha)} against {loss_name(first)}) improves all three measures"
