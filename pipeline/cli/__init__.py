@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
+from pipeline.cli.check import check
 from pipeline.cli.datalist import app as datalist
+from pipeline.cli.experiment import experiment
+from pipeline.cli.losses import losses
+from pipeline.cli.package import package, verify
 from pipeline.cli.phantom import app as phantom
 from pipeline.cli.score import score
 from pipeline.cli.segment import segment
@@ -26,8 +30,8 @@ app = typer.Typer(
 )
 app.add_typer(datalist, name="datalist")
 app.add_typer(phantom, name="phantom")
-app.command("segment")(segment)
-app.command("score")(score)
+for verb in (check, segment, score, experiment, losses, package, verify):
+    app.command()(verb)
 
 
 @app.callback(invoke_without_command=True)
