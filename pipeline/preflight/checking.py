@@ -123,10 +123,7 @@ def _jobs(listing: Listing, *, full: bool) -> list[Job]:
         if case.label and case.label not in case.images:
             indices.setdefault(case.label, set()).add(case.index)
             labels.add(case.label)
-    return [
-        Job(path, path in labels, () if None in wanted else tuple(sorted(wanted)), full)
-        for path, wanted in indices.items()
-    ]
+    return [Job(path, path in labels, tuple(wanted), full) for path, wanted in indices.items()]
 
 
 def _label_names(labels: Mapping[str, Any], listing: Listing) -> Iterator[Finding]:

@@ -72,6 +72,6 @@ def _value_warnings(file: str, piece: Piece) -> Iterator[Problem]:
     if max(-piece.low, piece.high) > HUGE:
         found = f"values from {piece.low:g} to {piece.high:g}"
         yield Problem(file, "intensities of a scanner", found, "Look for a wrong scale in the header, or cut them off")
-    if piece.levels < FEW:
+    if 0 < piece.levels < FEW:
         found = f"only {piece.levels} different values"
         yield Problem(file, "an image in grey levels", found, "Look whether the list names a mask as the image")

@@ -33,13 +33,13 @@ class Job:
     Args:
         file: image or label: a file, or the folder of a DICOM series or of pictures.
         is_label: whether its values are label numbers.
-        indices: slices that are looked at one by one; () for the whole.
+        indices: slices that are looked at one by one; None among them is the whole.
         full: read every voxel, not only the header.
     """
 
     file: str
     is_label: bool = False
-    indices: tuple[int, ...] = ()
+    indices: tuple[int | None, ...] = (None,)
     full: bool = True
 
 

@@ -44,23 +44,23 @@ class Piece:
 
 
 def measure(
-    path: str | Path, shape: tuple[int, ...], *, indices: tuple[int, ...] = (), is_label: bool = False
+    path: str | Path, shape: tuple[int, ...], *, indices: tuple[int | None, ...] = (None,), is_label: bool = False
 ) -> dict[int | None, Piece]:
     """Read every voxel once.
 
     Args:
         path: an image or a label.
-        shape: of the file; with indices of three axes.
-        indices: slices (third axis) that are measured one by one; () for the whole. Those beyond the end come empty.
+        shape: of the file.
+        indices: slices (third axis) that are measured one by one, None for the whole. Those beyond the end come empty.
         is_label: count label numbers.
 
     Returns:
-        {index: values}, {None: values} for the whole.
+        {index: values}
 
     Raises:
         DataError: unreadable, truncated, damaged, or more than one real number per voxel.
     """
-    meters = {index: _Meter(is_label) for index in indices or (None,)}
+    meters = {index: _Meter(is_label) for index in indices}
     size = int(np.prod(shape[:2]))
     done = 0
     for part in _parts(Path(path), is_label):
@@ -68,13 +68,12 @@ def measure(
             found = f"{'colour' if part.dtype.names else part.dtype} voxels"
             remedy = "Convert it to a grey-scale volume"
             raise DataError(Problem(str(path), "one real number per voxel", found, remedy))
-        if not indices:
+        if None in meters:
             meters[None].update(part)
-        else:
-            for index in range(done // size, (done + part.size - 1) // size + 1):
-                if index in meters:
-                    start = index * size - done
-                    meters[index].update(part[max(start, 0) : start + size])
+        for index in range(done // size, (done + part.size - 1) // size + 1) if len(meters) > (None in meters) else ():
+            if index in meters:
+                start = index * size - done
+                meters[index].update(part[max(start, 0) : start + size])
         done += part.size
     return {index: meter.result() for index, meter in meters.items()}
 

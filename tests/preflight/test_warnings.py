@@ -294,6 +294,26 @@ def test_one_section_alone(tmp_path):
         checked(tmp_path, datalist, section="train")
 
 
+def test_a_file_as_a_whole_and_slice_by_slice_and_a_mask_as_a_channel(tmp_path):
+    datalist = good_set(tmp_path)
+    whole = datalist["training"][0]
+    mask = label_of("a")
+    mask[0, 0, 2] = 9
+    save(tmp_path / "labels" / "a.nii.gz", mask)
+    datalist["training"] += [{**whole, "case": f"a{index}", "slice": index} for index in (1, 2)]
+    result = checked(tmp_path, datalist)
+    told = [(one.problem.file.rpartition("/")[2], one.cases) for one in result.problems]
+    assert told == [("a.nii.gz", ("a",)), ("a.nii.gz, slice 2", ("a2",))]
+    for item in datalist["training"][1:6]:
+        item["image"] = [item["image"], "labels/c.nii.gz" if item["case"] != "c" else "labels/d.nii.gz"]
+    result = checked(tmp_path, {**datalist, "training": datalist["training"][1:6]})
+    assert (result.problems, {one.check for one in result.warnings}) == ([], {"extra"})
+    for item in datalist["training"][1:6]:
+        item["image"] = [item["image"][0], item["label"]]
+    result = checked(tmp_path, {**datalist, "training": datalist["training"][1:6]})
+    assert [one.check for one in result.problems] == ["list"] * 5, "the truth is no input"
+
+
 def test_cases_in_place_of_a_list(tmp_path):
     good_set(tmp_path)
     (tmp_path / "images" / "d.nii.gz").write_bytes(b"")
