@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,17 @@ def _for_servers(config: dict[str, Any]) -> None:
         data = dataset["data"].replace("$datalists.items(", "$launch.attempt(datalists.items, ")
         dataset["data"] = data
     config["checkpoints"]["identity"] = {"cases": DIGEST}
+    for step in _steps(config, "SelectItemsd"):
+        step["allow_missing_keys"] = True  # a server's items have an image and a label, and no case
+
+
+def _steps(config: Any, target: str) -> Iterator[dict[str, Any]]:
+    if isinstance(config, dict):
+        if config.get("_target_") == target:
+            yield config
+        config = list(config.values())
+    for part in config if isinstance(config, list) else ():
+        yield from _steps(part, target)
 
 
 def _for_programs(text: str) -> str:

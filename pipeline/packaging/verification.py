@@ -208,10 +208,15 @@ def _keys(folder: Path, scratch: Path) -> Iterator[str]:
     from pipeline.packaging.trial import make_case
 
     case = make_case(folder, scratch).item()
+    labelled = {key: case[key] for key in ("image", "label")}  # all that a server gives
     common = {"bundle_root": str(folder), "dataset_dir": str(scratch), "device": "$torch.device('cpu')"}
     given = {
         "inference": {"datalist": [case], "output_dir": str(scratch / "out")},
-        "train": {"train#dataset#data": [case], "validate#dataset#data": [case], "output_dir": str(scratch / "run")},
+        "train": {
+            "train#dataset#data": [labelled],
+            "validate#dataset#data": [labelled],
+            "output_dir": str(scratch / "run"),
+        },
     }
     for kind, overrides in given.items():
         config = folder / "configs" / f"{kind}.json"

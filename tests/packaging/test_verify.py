@@ -56,6 +56,12 @@ def test_a_missing_key_of_training(packed):
     assert "trainer" in told(packed)["keys"]
 
 
+def test_a_training_that_needs_more_than_a_server_gives(packed):
+    step = {"_target_": "SelectItemsd", "keys": ["image", "label", "patient"]}
+    change(packed, "train", "label_preprocessing#transforms#3", step)
+    assert "patient" in told(packed)["keys"]
+
+
 def test_a_wrong_channel_count(packed):
     change(packed, "metadata", "network_data_format#outputs#pred#num_channels", 5)
     faults = told(packed)
