@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import DataError, Problem
-from pipeline.experiment.details import BACKGROUND, background_table, band_table
-from pipeline.experiment.grid import Grid, Run
+from pipeline.experiment.details import background_table, band_table
+from pipeline.experiment.grid import Grid, Run, runs_on_test_list
 from pipeline.experiment.runner import GRID
 from pipeline.experiment.state import State, card, state_of
 from pipeline.metrics.labels import MEAN
@@ -95,12 +96,14 @@ class Collection:
         folder: of its results.
         results: the finished runs.
         unfinished: run name -> (state, reason).
+        tests: finished evaluations on the test list.
     """
 
     grid: Grid
     folder: Path
     results: list[Result]
     unfinished: dict[str, tuple[State, str]]
+    tests: list[Result] = field(default_factory=list)
 
     def level(self, **levels: str) -> list[Result]:
         """The results with these levels, e.g. alpha="0"."""
@@ -122,19 +125,23 @@ def collect(folder: str | Path) -> Collection:
     if not (folder / GRID).is_file():
         raise DataError(Problem(str(folder), f"the folder of an experiment ({GRID})", "none", "Run it first"))
     grid = Grid.from_json(folder / GRID)
+    results, unfinished = _finished(grid.runs, folder)
+    tests, untested = _finished(runs_on_test_list(grid, folder), folder)
+    if not results:
+        reasons = sorted({reason for _, reason in unfinished.values() if reason})
+        found = "none; " + "; ".join(reasons) if reasons else "none"
+        raise DataError(Problem(str(folder), "at least one finished run", found, "Mend what failed, and start again"))
+    return Collection(grid, folder, results, unfinished | untested, tests)
+
+
+def _finished(runs: Iterable[Run], folder: Path) -> tuple[list[Result], dict[str, tuple[State, str]]]:
+    """The finished runs, and of the others state and reason."""
     results, unfinished = [], {}
-    for run in grid.runs:
+    for run in runs:
         home = folder / run.name
         state, facts = state_of(home), card(home)
         if state is State.FINISHED:
             results.append(Result(run, home, facts.get("resolved") or run.resolved(), facts.get("seconds")))
         else:
             unfinished[run.name] = (state, facts.get("error", ""))
-    if not results:
-        reasons = sorted({reason for _, reason in unfinished.values() if reason})
-        found = "none; " + "; ".join(reasons) if reasons else "none"
-        raise DataError(Problem(str(folder), "at least one finished run", found, "Mend what failed, and start again"))
-    return Collection(grid, folder, results, unfinished)
-
-
-__all__ = ["BACKGROUND", "UNITS", "Collection", "Result", "collect"]
+    return results, unfinished

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO, Any, NoReturn
 from tqdm import tqdm
 
 from pipeline.errors import DataError, Problem
-from pipeline.experiment.grid import Grid, Run
+from pipeline.experiment.grid import Grid, Run, runs_on_test_list
 from pipeline.experiment.state import POLL, State, card, check_all, epochs_done, lock, state_of, write_card
 from pipeline.files import write_text
 
@@ -56,7 +56,7 @@ def run_grid(
         command: (run, "training" or "evaluating", folder) -> what is executed; default MONAI's bundle command.
 
     Returns:
-        One outcome for each run, in the grid's order.
+        One outcome for each run, in the grid's order; then those of the test list, where the grid asks for it.
 
     Raises:
         DataError: a folder holds another run, or `processes` is below 1.
@@ -67,17 +67,32 @@ def run_grid(
     check_all(out, grid.runs)
     write_text(out / GRID, grid.to_json(), overwrite=True)
     worker = _Worker(out, command or bundle_command, _environment(processes))
-    waiting = [run for run in grid.runs if state_of(out / run.name) is not State.FINISHED]
+    outcomes = _stage(grid.name, grid.runs, out, worker, processes, shown=progress)
+    ready = {outcome.run.name for outcome in outcomes if outcome.state is State.FINISHED}
+    tests = [
+        run for run in runs_on_test_list(grid, out) if {Path(m).parts[-3] for m in run.evaluate["members"]} <= ready
+    ]
+    return outcomes + _stage(f"{grid.name}: test list", tests, out, worker, processes, shown=progress)
+
+
+def _trained(run: Run) -> set[str]:
+    """The runs whose weights an evaluation needs: RUN/models/model.pt."""
+    return {Path(path).parts[-3] for path in run.evaluate["members"]}
+
+
+def _stage(name: str, runs: Sequence[Run], out: Path, worker: _Worker, processes: int, *, shown: bool) -> list[Outcome]:
+    """Run what is not finished, several at a time; the outcome of every run."""
+    waiting = [run for run in runs if state_of(out / run.name) is not State.FINISHED]
     with _stopped_by_sigterm(), ThreadPoolExecutor(processes) as pool:
         futures = {pool.submit(worker, run): run for run in waiting}
         try:
-            _watch(grid, out, futures, shown=progress)
+            _watch(name, runs, out, futures, shown=shown)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             worker.stop()
             raise
     results = {run.name: future.result() for future, run in futures.items()}
-    return [results.get(run.name, Outcome(run, State.FINISHED)) for run in grid.runs]
+    return [results.get(run.name, Outcome(run, State.FINISHED)) for run in runs]
 
 
 def bundle_command(run: Run, what: str, folder: Path) -> list[str]:
@@ -152,6 +167,8 @@ class _Worker:
 
 
 def _missing(run: Run, folder: Path) -> list[str]:
+    if not run.trains:
+        return ["evaluating"]
     trained = (folder / "models" / "model_final.pt").is_file() and epochs_done(folder) >= _epochs(run)
     return ["evaluating"] if trained else ["training", "evaluating"]
 
@@ -164,9 +181,9 @@ def _last_words(folder: Path) -> str:
     return told[-1][:400] if told else "no output"
 
 
-def _watch(grid: Grid, out: Path, futures: dict[Future, Run], *, shown: bool) -> None:
+def _watch(name: str, runs: Sequence[Run], out: Path, futures: dict[Future, Run], *, shown: bool) -> None:
     """One bar over all epochs and evaluations (each counts as one epoch), until every run has ended."""
-    total = {run.name: _epochs(run) + 1 for run in grid.runs}
+    total = {run.name: _epochs(run) + 1 for run in runs}
     running = {run.name for run in futures.values()}
 
     def done() -> int:
@@ -176,7 +193,7 @@ def _watch(grid: Grid, out: Path, futures: dict[Future, Run], *, shown: bool) ->
             for name in total
         )
 
-    with tqdm(total=sum(total.values()), initial=done(), desc=grid.name, unit="epoch", disable=not shown) as bar:
+    with tqdm(total=sum(total.values()), initial=done(), desc=name, unit="epoch", disable=not shown or not runs) as bar:
         pending = set(futures)
         while pending:
             finished, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
@@ -218,6 +235,9 @@ def _at_work(pending: set[Future], futures: dict[Future, Run], out: Path) -> Ite
 
 
 def _epochs(run: Run) -> int:
+    """How many the training takes; 0 of an evaluation alone."""
+    if not run.trains:
+        return 0
     epochs = run.resolved().get("epochs", 1)
     return epochs if isinstance(epochs, int) else 1
 

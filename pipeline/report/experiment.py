@@ -12,7 +12,7 @@ from pipeline.experiment.collection import Collection, Result, collect
 from pipeline.experiment.grid import FOLD, SEED
 from pipeline.report.experiment_document import Bullets, Cell, Document, Figure, Section, Table, write_document
 from pipeline.report.experiment_numbers import contrasts, is_better, sentence, summarise, table_by_seed, write_p
-from pipeline.report.experiment_sections import cross_validation, runs_section, volumes, warnings
+from pipeline.report.experiment_sections import cross_validation, on_test_list, runs_section, volumes, warnings
 from pipeline.report.figures import Picture
 from pipeline.report.tables import METRICS, structures_of
 
@@ -49,6 +49,7 @@ def grid_document(collection: Collection) -> Document:
     folds = cross_validation({words(levels): results for levels, results in groups.items()})
     if folds:
         sections.append(Section("folds", "Cross-validation", folds))
+    sections += on_test_list(collection)
     sections.append(runs_section(collection))
     lead = "Means over the volumes of held-out patients, on the original grid."
     return Document(collection.grid.title, lead, sections)

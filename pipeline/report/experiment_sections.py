@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from pipeline.experiment.collection import Collection, Result
+from pipeline.experiment.grid import FOLD
 from pipeline.metrics.labels import MEAN
 from pipeline.report.experiment_document import Bullets, Cell, Section, Table, Text
 from pipeline.report.experiment_numbers import summarise, table_by_seed
@@ -22,8 +23,7 @@ def warnings(collection: Collection) -> list[Text]:
     told = [
         f"{name} ({state}{': ' + reason if reason else ''})" for name, (state, reason) in collection.unfinished.items()
     ]
-    total = len(collection.grid.runs)
-    words = f"{len(told)} of {total} runs are not finished and not in this report: {'; '.join(told)}."
+    words = f"{len(told)} runs are not finished and not in this report: {'; '.join(told)}."
     return [Text(words + " Start the same command again to go on.", kind="warn")]
 
 
@@ -76,12 +76,27 @@ def cross_validation(groups: dict[str, Sequence[Result]]) -> list[Table]:
     return [Table(caption, ["", *(f"fold {fold}" for fold in folds), "all folds", "volumes"], rows)]
 
 
+def on_test_list(collection: Collection) -> list[Section]:
+    """Each fold's model and all of them together on the test list; nothing where there is none."""
+    if not collection.tests:
+        return []
+    rows = []
+    for result in collection.tests:
+        tables = table_by_seed([result], volumes)
+        found = {measure: summarise(tables, measure) for measure in VOLUMES}
+        who = ", ".join(level for axis, level in result.run.levels.items() if axis != FOLD)
+        together = result.run.levels[FOLD] == "ensemble"
+        cells = [Cell(str(summary), bold=together) for summary in found.values()]
+        rows.append([result.run.levels[FOLD], who or "–", *cells, str(found["dice"].units)])
+    caption = (
+        "Mean ± SD over the volumes of the test list, which no run was trained on. Ensemble: the mean "
+        "probability of all folds' models."
+    )
+    head = ["model of fold", "levels", *VOLUMES.values(), "volumes"]
+    return [Section("test", "Test list", [Table(caption, head, rows)])]
+
+
 def volumes(result: Result) -> pd.DataFrame:
     """The row "mean" of each volume: case, patient, and every measure of scores.csv."""
     table = result.scores.cases
     return table[table["structure"] == MEAN]
-
-
-def structure_volumes(structure: str) -> Callable[[Result], pd.DataFrame]:
-    """Reads the rows of one structure."""
-    return lambda result: result.scores.cases[result.scores.cases["structure"] == structure]

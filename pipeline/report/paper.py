@@ -10,7 +10,7 @@ from tqdm import tqdm
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection
 from pipeline.report.experiment_document import Bullets, Document, Figure, Section, Table, Text, as_list
-from pipeline.report.experiment_sections import cross_validation, runs_section, warnings
+from pipeline.report.experiment_sections import cross_validation, on_test_list, runs_section, warnings
 from pipeline.report.paper_claims import band_table, size_table
 from pipeline.report.paper_curves import curve_figure
 from pipeline.report.paper_network import network_figure
@@ -20,10 +20,10 @@ from pipeline.report.paper_tables import (
     averaging_table,
     consistency,
     loss_name,
+    significance_table,
     split_by_data,
     spread_table,
     table_one,
-    test_table,
     verdict,
 )
 
@@ -69,6 +69,7 @@ def paper_document(collection: Collection) -> Document:
     folds = cross_validation({f"{p.name}, {loss_name(a)}": r for p in data for a, r in p.by_alpha.items()})
     if folds:
         sections.insert(-2, Section("folds", "Cross-validation", folds))
+    sections[-2:-2] = on_test_list(collection)
     lead = "Every number is computed from the score files and masks of the runs listed at the end."
     return Document(collection.grid.title, lead, sections)
 
@@ -112,7 +113,7 @@ def _table_one(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> l
 
 
 def _tests(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
-    table, told = test_table(data)
+    table, told = significance_table(data)
     blocks: list[Table | Text | Bullets] = [table]
     for part in data:
         blocks += [Text(f"{part.name}:"), Bullets(told[part.level])] if part.level in told else []

@@ -139,7 +139,7 @@ def spread_table(data: Sequence[DataResults]) -> Table:
     return Table(caption, head, rows)
 
 
-def test_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]]:
+def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]]:
     """Paired tests of every alpha against the baseline, and by data set the sentences that say what they mean."""
     rows: list[list[Cell | str]] = []
     told: dict[str, list[str]] = {}

@@ -1,0 +1,87 @@
+"""Distances from edges against brute force, and both tables against masks made by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from pipeline.experiment.details import background_table, band_table, edge_distance
+
+
+def brute(truth, spacing):
+    places = np.argwhere(np.ones_like(truth, bool)).reshape(*truth.shape, 2) * np.array(spacing)
+    distance = np.full(truth.shape, np.inf)
+    for place in np.ndindex(truth.shape):
+        others = places[truth != truth[place]]
+        if len(others):
+            distance[place] = np.linalg.norm(others - places[place], axis=1).min()
+    return distance
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays.arrays(
+        np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9), elements=st.integers(0, 3)
+    ),
+    st.tuples(st.sampled_from([0.5, 1.0, 1.7]), st.sampled_from([1.0, 2.5])),
+)
+def test_distance_to_the_nearest_pixel_with_another_label(truth, spacing):
+    np.testing.assert_allclose(edge_distance(truth, spacing), brute(truth, spacing), rtol=1e-5)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """One case of 12 x 12 x 2 voxels of 2 x 2 x 8 mm, a square in slice 0, with three wrong voxels; scored."""
+    import nibabel as nib
+
+    from pipeline.metrics import score_cases
+
+    truth = np.zeros((12, 12, 2), np.uint8)
+    truth[:4, :, 0] = 1  # an edge between rows 3 and 4
+    pred = truth.copy()
+    pred[4, 0, 0] = 1  # 2 mm from the edge's other side: near
+    pred[7, 0, 0] = 1  # 8 mm: middle
+    pred[11, 0, 0] = 1  # 16 mm: far
+    pred[0, 0, 1] = 1  # a slice without an edge: far
+    for name, array in (("label", truth), ("pred", pred)):
+        nib.save(nib.Nifti1Image(array, np.diag([2.0, 2.0, 8.0, 1.0])), tmp_path / f"{name}.nii.gz")
+    case = {
+        "case": "001",
+        "patient": "NA",
+        "label": str(tmp_path / "label.nii.gz"),
+        "pred": str(tmp_path / "pred.nii.gz"),
+    }
+    scores = score_cases([case], {"square": 1}, progress=False)
+    scores.write(tmp_path / "evaluation")
+    return tmp_path / "evaluation", scores
+
+
+def test_errors_by_distance(scored):
+    table = band_table(*scored).set_index("band")
+    assert table["wrong"].to_dict() == {"near": 1, "middle": 1, "far": 2}
+    # columns of 12: rows 3 and 4 are 2 mm from the other side; rows 0, 1, 2, 5, 6, 7, 8 are 4 to 10 mm away
+    assert table["all"].to_dict() == {"near": 24, "middle": 84, "far": 36 + 144}
+    assert set(table["patient"]) == {"NA"}
+    assert set(table["case"]) == {"001"}
+
+
+def test_background_of_slices_and_volume(scored):
+    table = background_table(*scored)
+    volume = table[table["unit"] == "volumes"].iloc[0]
+    assert volume["dice"] == pytest.approx(2 * 236 / (240 + 236), abs=1e-6)
+    first, second = table[table["unit"] == "slices"]["dice"]
+    assert first == pytest.approx(2 * 93 / (96 + 93), abs=1e-6)
+    assert second == pytest.approx(2 * 143 / (144 + 143), abs=1e-6)
+
+
+def test_tables_are_kept_until_the_scores_change(scored):
+    folder, scores = scored
+    band_table(folder, scores)
+    kept = (folder / "bands.csv").read_text().replace("near,1,", "near,7,")
+    (folder / "bands.csv").write_text(kept)
+    assert band_table(folder, scores).set_index("band")["wrong"]["near"] == 7
+    import os
+
+    os.utime(folder / "scores.json", (2e9, 2e9))
+    assert band_table(folder, scores).set_index("band")["wrong"]["near"] == 1
