@@ -5,12 +5,26 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pipeline.errors import DataError, Problem
 from pipeline.packaging.names import OURS
 
 ROOT = Path(__file__).resolve().parents[1]  # the folder of the package `pipeline`
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a module's source says: dotted names of ours that it uses, top-level names of all that it imports, names
+    that it defines, names that it loads on demand with their modules, and its docstring."""
+
+    imported: tuple[str, ...]
+    roots: frozenset[str]
+    defined: frozenset[str]
+    table: dict[str, str]
+    docstring: str | None
 
 
 class Sources:
@@ -35,7 +49,6 @@ class Sources:
 
     def __init__(self, names: Iterable[str], root: Path = ROOT) -> None:
         self.root = root
-        self._trees: dict[str, ast.Module] = {}
         self._full: set[str] = set()
         problems = []
         for name in sorted(set(names)):
@@ -53,13 +66,7 @@ class Sources:
         """Top-level names of the modules that the carried code imports, the standard library and ours left out."""
         import sys
 
-        found: set[str] = set()
-        for module in self._full:
-            for node in ast.walk(self._tree(module)):
-                if isinstance(node, ast.Import):
-                    found |= {alias.name.split(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    found.add(node.module.split(".")[0])
+        found: set[str] = set().union(*(self._facts(module).roots for module in self._full))
         return found - set(sys.stdlib_module_names) - {OURS}
 
     def write(self, folder: Path, package: str) -> None:
@@ -77,7 +84,7 @@ class Sources:
     def text(self, module: str, package: str) -> str:
         """The source of a module with its imports of ours renamed; a stub's docstring alone."""
         if module in self.stubs:
-            docstring = ast.get_docstring(self._tree(module), clean=False)
+            docstring = self._facts(module).docstring
             return f'"""{docstring}"""\n' if docstring else ""
         return rename_imports(self._path(module).read_text(encoding="utf-8"), package)
 
@@ -92,16 +99,17 @@ class Sources:
         if self._path(module) is None:
             return True  # an attribute of a name in a module
         self._follow(module)
-        home = _table(self._tree(module)).get(attribute)
+        facts = self._facts(module)
+        home = facts.table.get(attribute)
         if home is not None:
             self._follow(f"{module}.{home}")
-        return home is not None or attribute in _defined(self._tree(module))
+        return home is not None or attribute in facts.defined
 
     def _follow(self, module: str) -> None:
         if module in self._full:
             return
         self._full.add(module)
-        for name in _imported(self._tree(module)):
+        for name in self._facts(module).imported:
             self._reach(name)
 
     def _path(self, module: str) -> Path | None:
@@ -114,10 +122,8 @@ class Sources:
                 return path
         return None
 
-    def _tree(self, module: str) -> ast.Module:
-        if module not in self._trees:
-            self._trees[module] = ast.parse(self._path(module).read_text(encoding="utf-8"))
-        return self._trees[module]
+    def _facts(self, module: str) -> Facts:
+        return facts_of(self._path(module).read_text(encoding="utf-8"))
 
     def _data_files(self) -> Iterator[Path]:
         for module in self._full:
@@ -131,6 +137,21 @@ class Sources:
                     yield file
 
 
+@cache
+def facts_of(source: str) -> Facts:
+    """Read a module's source; nothing is run."""
+    tree = ast.parse(source)
+    roots: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            roots.add(node.module.split(".")[0])
+    docstring = ast.get_docstring(tree, clean=False)
+    return Facts(tuple(_imported(tree)), frozenset(roots), frozenset(_defined(tree)), _table(tree), docstring)
+
+
+@cache
 def rename_imports(source: str, package: str) -> str:
     """Python source with `package` instead of `pipeline` in its import statements and `import_module` calls.
 
