@@ -323,3 +323,13 @@ def test_cases_in_place_of_a_list(tmp_path):
     result = check(cases, progress=False)
     assert [(one.check, one.cases) for one in result.problems] == [("readable", ("four",))]
     assert (result.cases, result.files, result.source) == (4, 4, "the images")
+
+
+def test_a_damaged_stack_is_told_once_and_spoils_all_of_its_slices(tmp_path):
+    path = save(tmp_path / "stack.nii.gz", image_of("a"))
+    save(tmp_path / "masks.nii.gz", label_of("a"))
+    path.write_bytes(path.read_bytes()[:-200])
+    entry = {"image": "stack.nii.gz", "label": "masks.nii.gz"}
+    training = [{**entry, "slice": index, "case": f"s{index}"} for index in range(3)]
+    (finding,) = checked(tmp_path, {"training": training}).problems
+    assert (finding.check, finding.cases) == ("readable", ("s0", "s1", "s2"))
