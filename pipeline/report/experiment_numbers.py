@@ -97,7 +97,7 @@ def sentence(name: str, measure: str, comparison: Comparison, *, who: str = "pat
     change = f"{name}: {c.first:.4f} to {c.second:.4f} ({c.difference:+.4f}) on {c.n} {who}"
     if math.isnan(c.p):
         return f"{change}: too few to test."
-    told = f"p = {write_p(c.adjusted)}, effect size {c.effect:+.2f}"
+    told = f"{p_in_words(c.adjusted)}, effect size {c.effect:+.2f}"
     if c.adjusted >= 0.05:
         return f"{change}: no difference shown ({told})."
     direction = "an improvement" if is_better(c, measure) else "a deterioration"
@@ -113,6 +113,12 @@ def write_p(p: float) -> str:
     if math.isnan(p):
         return "–"
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def p_in_words(p: float) -> str:
+    """p = 0.012, or p < 0.001."""
+    word = write_p(p)
+    return f"p {word}" if word.startswith("<") else f"p = {word}"
 
 
 def _patients(table: pd.DataFrame, measure: str) -> pd.Series:

@@ -16,6 +16,7 @@ from pipeline.report.experiment_numbers import (
     MEASURES,
     contrasts,
     is_better,
+    p_in_words,
     sentence,
     summarise,
     table_by_seed,
@@ -175,7 +176,7 @@ def verdict(part: DataResults) -> str:
     good = [named[m] for m, c in found.items() if c.real and is_better(c, m)]
     bad = [named[m] for m, c in found.items() if c.real and not is_better(c, m)]
     claim = f"that adding Dice ({loss_name(alpha)} against {loss_name(first)}) improves all three measures"
-    numbers = ", ".join(f"{named[m]} {c.difference:+.4f} (p {_p_words(c.adjusted)})" for m, c in found.items())
+    numbers = ", ".join(f"{named[m]} {c.difference:+.4f} ({p_in_words(c.adjusted)})" for m, c in found.items())
     if len(good) == len(found):
         return f"{part.name}: the claim {claim} holds here: {numbers}."
     if bad and good:
@@ -277,8 +278,3 @@ def _own_values(column: tuple[str, DataResults | None], alpha: str) -> dict[str,
 
 def _four(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}"
-
-
-def _p_words(p: float) -> str:
-    word = write_p(p)
-    return word if word.startswith("<") else f"= {word}"

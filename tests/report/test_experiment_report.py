@@ -1,0 +1,240 @@
+"""The reports of experiments, from score files made by hand: their numbers, their words, their pages."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from score_folder import LABELS, score_row
+
+from pipeline.experiment.grid import Grid, Run
+from pipeline.experiment.runner import GRID
+from pipeline.experiment.statistics import Comparison
+from pipeline.report.experiment import write_experiment_report
+from pipeline.report.experiment_document import Cell, Document, Section, Table, Text, render_html, render_markdown
+from pipeline.report.experiment_numbers import sentence
+
+PATIENTS = 8
+FULL = {"patch_size": [256, 256, 1], "in_channels": 1, "width": 64, "epochs": 100, "learning_rate": 0.01}
+
+
+def scored_run(folder, levels, dice, *, resolved):
+    """A finished run: `dice` of each patient, in three slices each; no masks, so figures of masks cannot be drawn."""
+    evaluation = folder / "evaluation"
+    evaluation.mkdir(parents=True)
+    cases, slices = [], []
+    for patient, value in enumerate(dice):
+        case = f"patient{patient}_ED"
+        for structure in ("RV", "MYO", "LV", "mean"):
+            cases.append(score_row(case, structure, value))
+            for index in range(3):
+                row = score_row(case, structure, value, truth_voxels=100 * (index + 1))
+                slices.append({**row, "slice": index})
+    pd.DataFrame(cases).to_csv(evaluation / "scores.csv", index=False)
+    pd.DataFrame(slices).to_csv(evaluation / "slices.csv", index=False)
+    (evaluation / "cases.json").write_text("[]")
+    content = {"version": 1, "labels": LABELS, "definitions": {}, "policy": {}, "provenance": {}, "missing": []}
+    (evaluation / "scores.json").write_text(json.dumps(content))
+    names = [f"patient{i}" for i in range(len(dice))]
+    bands = [
+        {"case": f"{name}_ED", "patient": name, "band": band, "wrong": round(100 * (1 - value)), "all": 100}
+        for name, value in zip(names, dice, strict=True)
+        for band in ("near", "middle", "far")
+    ]
+    pd.DataFrame(bands).to_csv(evaluation / "bands.csv", index=False)
+    back = [
+        {"case": f"{n}_ED", "patient": n, "unit": unit, "slice": i, "structure": "background", "dice": 1.0, "iou": 1.0}
+        for n in names
+        for unit, places in (("volumes", [-1]), ("slices", range(3)))
+        for i in places
+    ]
+    pd.DataFrame(back).to_csv(evaluation / "background.csv", index=False)
+    log = [{"epoch": e, "loss": 1 / e, "val_dice": 0.5, "val_slice_dice": 0.5 + e / 10} for e in (1, 2)]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, log)))
+    (folder / "run.json").write_text(json.dumps({"resolved": resolved, "seconds": 90.0, "levels": levels}))
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """experiment({("acdc", "0", "0"): dice of the patients, ...}, kind=...): the folder of a finished experiment."""
+    from pathlib import Path
+
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+
+    def make(dice, *, kind="paper", resolved=FULL, extra=()):
+        runs = []
+        for (dataset, alpha, seed), values in dice.items():
+            levels = {"dataset": dataset, "alpha": alpha, "seed": seed, "fold": "0"}
+            run = Run(f"{dataset}_{alpha}_{seed}".replace(" ", "-"), levels, "bundles/acdc")
+            scored_run(tmp_path / run.name, levels, values, resolved=resolved)
+            runs.append(run)
+        grid = Grid("test", "A title", (*runs, *extra), {"alpha": "0"}, kind=kind)
+        (tmp_path / GRID).write_text(grid.to_json())
+        return tmp_path
+
+    return make
+
+
+BASE = np.linspace(0.80, 0.87, PATIENTS)
+BETTER = {
+    ("acdc", "0", "0"): BASE,
+    ("acdc", "1", "0"): BASE + np.linspace(0.01, 0.03, PATIENTS),
+    ("acdc", "0", "1"): BASE,
+    ("acdc", "1", "1"): BASE + 0.02,
+}
+
+
+def lines(folder):
+    return (folder / "report.md").read_text().splitlines()
+
+
+def test_full_runs_stand_beside_the_paper(experiment):
+    folder = experiment(BETTER)
+    write_experiment_report(folder)
+    ours = next(line for line in lines(folder) if line.startswith("| CE, ours"))
+    assert f"{BASE.mean():.4f}" in ours
+    mine = next(line for line in lines(folder) if line.startswith("| CE + DL, ours"))
+    assert f"**{BASE.mean() + 0.02:.4f}↑**" in mine
+    theirs = next(line for line in lines(folder) if line.startswith("| CE + DL, paper"))
+    assert [cell.strip("*↑↓ ") for cell in theirs.split("|")[2:8]] == [
+        "0.9527",
+        "0.9169",
+        "0.0163",
+        "0.9213",
+        "0.8608",
+        "0.0060",
+    ]
+    text = "\n".join(lines(folder))
+    assert "the claim that adding Dice (CE + DL against CE) improves all three measures holds here" in text
+
+
+@pytest.mark.parametrize(
+    ("resolved", "level", "told"),
+    [
+        (FULL | {"width": 16}, "acdc", "width 16 instead of 64"),
+        (FULL | {"epochs": 5}, "acdc", "epochs 5 instead of 100"),
+        (FULL, "acdc (phantoms)", "phantoms instead of patients"),
+    ],
+)
+def test_reduced_runs_never_stand_in_the_papers_table(experiment, resolved, level, told):
+    folder = experiment({(level, *key[1:]): value for key, value in BETTER.items()}, resolved=resolved)
+    write_experiment_report(folder)
+    ours = next(line for line in lines(folder) if line.startswith("| CE, ours"))
+    assert set(ours.split("|")[2:8]) == {" – "}
+    text = "\n".join(lines(folder))
+    assert "No run of the paper's full protocol" in text
+    assert told in text
+    assert f"{BASE.mean():.4f}" in text
+
+
+def test_infections_are_marked_as_not_comparable(experiment):
+    folder = experiment({("covid19", *key[1:]): value for key, value in BETTER.items()})
+    write_experiment_report(folder)
+    text = "\n".join(lines(folder))
+    assert "COVID19 (ours: infection, not comparable)" in text
+    assert "most likely about lungs" in text
+
+
+def test_unequal_seeds_are_not_called_an_improvement(experiment):
+    """Every patient gains in the mean of the seeds, but one seed loses."""
+    dice = {**BETTER, ("acdc", "1", "0"): BASE + 0.05, ("acdc", "1", "1"): BASE - np.linspace(0.005, 0.01, PATIENTS)}
+    folder = experiment(dice)
+    write_experiment_report(folder)
+    text = "\n".join(lines(folder))
+    assert "the seeds disagree in sign" in text
+    assert "holds here" not in text
+
+
+def test_what_is_not_finished_is_said_and_the_rest_is_reported(experiment):
+    lost = Run("lost", {"dataset": "acdc", "alpha": "2", "seed": "0", "fold": "0"}, "bundles/acdc")
+    folder = experiment(BETTER, extra=[lost])
+    (folder / "lost").mkdir()
+    (folder / "lost" / "run.json").write_text(json.dumps({"error": "the disk is <full>"}))
+    page = write_experiment_report(folder).read_text()
+    assert "lost (failed: the disk is &lt;full&gt;)" in page
+    assert f"{BASE.mean():.4f}" in page
+
+
+def test_figures_without_their_files_leave_the_reason(experiment):
+    folder = experiment(BETTER)
+    page = write_experiment_report(folder).read_text()
+    assert "Figures 2 and 3, ACDC could not be drawn: the runs have no case in common" in page
+    assert (folder / "figures" / "figure_5_acdc.svg").read_text().lstrip().startswith("<?xml")
+
+
+class Pictures(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.links, self.ids = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids.append(attributes.get("id"))
+        if tag == "img":
+            assert attributes["alt"]
+            self.sources.append(attributes["src"])
+        if tag in ("script", "link", "iframe"):
+            raise AssertionError(f"the page needs {tag}")
+        if tag == "a":
+            self.links.append(attributes["href"])
+
+
+@pytest.mark.parametrize("kind", ["paper", ""])
+def test_the_page_stands_alone(experiment, kind):
+    page = write_experiment_report(experiment(BETTER, kind=kind)).read_text()
+    found = Pictures()
+    found.feed(page)
+    assert found.sources
+    assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    assert all(link.removeprefix("#") in found.ids for link in found.links)
+
+
+def test_a_general_grid_compares_with_its_baseline(experiment):
+    folder = experiment(BETTER, kind="")
+    write_experiment_report(folder)
+    text = "\n".join(lines(folder))
+    row = next(line for line in lines(folder) if line.startswith("| acdc, alpha 1 | acdc, alpha 0 | Dice"))
+    assert re.search(rf"\| {PATIENTS} \| {BASE.mean():.3f} \| \*\*{BASE.mean() + 0.02:.3f}\*\*", row)
+    assert "Cross-validation" not in text
+
+
+def test_iou_that_contradicts_dice_is_found(experiment):
+    folder = experiment(BETTER)
+    path = folder / "acdc_0_0" / "evaluation" / "slices.csv"
+    table = pd.read_csv(path)
+    table.loc[0, "iou"] += 0.01
+    table.to_csv(path, index=False)
+    write_experiment_report(folder)
+    assert "IoU = Dice / (2 - Dice) FAILS" in "\n".join(lines(folder))
+
+
+def test_words_are_escaped():
+    table = Table("a < b", ["x|y", "n"], [["<script>", Cell("1", "small", bold=True)]])
+    document = Document("T & U", "lead", [Section("key", "Title", [Text("a < b", kind="warn"), table])])
+    page = render_html(document)
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<strong>1</strong><small>small</small>" in page
+    told = render_markdown(document)
+    assert "| &lt;script&gt; | **1** (small) |" in told
+    assert "x\\|y" in told
+
+
+@pytest.mark.parametrize(
+    ("comparison", "measure", "words"),
+    [
+        (Comparison(9, 0.8, 0.9, 0, 0, 0.01, 0.9, 0.02, {"0": 0.1, "1": 0.1}), "dice", "an improvement beyond chance"),
+        (Comparison(9, 0.8, 0.9, 0, 0, 0.01, 0.9, 0.02, {"0": 0.1}), "pixel_error", "a deterioration beyond chance"),
+        (Comparison(9, 0.8, 0.9, 0, 0, 0.01, 0.9, 0.02, {"0": 0.1}), "dice", "Only one seed"),
+        (Comparison(9, 0.8, 0.9, 0, 0, 0.2, 0.9, 0.4, {}), "dice", "no difference shown (p = 0.400"),
+        (Comparison(9, 0.8, 0.9, 0, 0, 0.001, 0.9, 0.0004, {}), "dice", "p < 0.001"),
+        (Comparison(4, 0.8, 0.9, 0, 0, float("nan"), 0.9), "dice", "too few to test"),
+        (Comparison(0, *[float("nan")] * 6), "dice", "undefined"),
+    ],
+)
+def test_sentences(comparison, measure, words):
+    assert words in sentence("Dice", measure, comparison)
