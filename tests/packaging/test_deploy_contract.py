@@ -56,6 +56,8 @@ def test_an_image_in_memory_becomes_a_label_map(packed_once, tmp_path, request, 
     from pipeline.segmentation import segment
 
     folder = shutil.copytree(packed_once[name], tmp_path / packed_once[name].name)
+    monkeypatch.setattr("pipeline.packaging.export.VOLUME", (48, 48))
+    monkeypatch.setattr("pipeline.packaging.export.SLICES", 2)
     export(folder, torchscript=True)
     listed = json.loads((request.getfixturevalue(fixture) / "datalist.json").read_text(encoding="utf-8"))["training"]
     scan = request.getfixturevalue(fixture) / listed[0]["image"]
