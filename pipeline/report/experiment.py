@@ -14,7 +14,7 @@ from pipeline.report.experiment_document import Bullets, Cell, Document, Figure,
 from pipeline.report.experiment_numbers import contrasts, is_better, sentence, summarise, table_by_seed, write_p
 from pipeline.report.experiment_sections import cross_validation, on_test_list, runs_section, volumes, warnings
 from pipeline.report.figures import Picture
-from pipeline.report.tables import METRICS, structures_of
+from pipeline.report.tables import Metric, metrics_of, structures_of
 
 MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
 
@@ -72,7 +72,13 @@ def words(levels: Levels) -> str:
     return ", ".join(level if not _number(level) else f"{axis} {level}" for axis, level in levels) or "all runs"
 
 
+def metrics(groups: dict[Levels, list[Result]]) -> dict[str, Metric]:
+    """How the measures are written: distances in mm, or in pixels where there are no millimetres."""
+    return metrics_of(next(iter(groups.values()))[0].scores)
+
+
 def _scores(groups: dict[Levels, list[Result]]) -> Table:
+    known = metrics(groups)
     rows, best = [], {}
     summaries = {
         levels: {m: summarise(table_by_seed(results, volumes), m) for m in MEASURES}
@@ -84,14 +90,14 @@ def _scores(groups: dict[Levels, list[Result]]) -> Table:
     for levels, found in summaries.items():
         cells: list[Cell | str] = [words(levels)]
         for measure, summary in found.items():
-            small = "" if math.isnan(summary.seed_sd) else f"seeds ± {METRICS[measure].write(summary.seed_sd)}"
-            text = f"{METRICS[measure].write(summary.mean)} ± {METRICS[measure].write(summary.sd)}"
+            small = "" if math.isnan(summary.seed_sd) else f"seeds ± {known[measure].write(summary.seed_sd)}"
+            text = f"{known[measure].write(summary.mean)} ± {known[measure].write(summary.sd)}"
             cells.append(Cell(text, small, bold=summary.mean == best[measure] and len(summaries) > 1))
         rows.append([*cells, str(found["dice"].units), str(found["dice"].seeds)])
     caption = (
         "Mean ± SD over volumes; beneath, the SD of the seeds' means. Bold: the best mean, whether or not by chance."
     )
-    return Table(caption, ["", *(METRICS[m].name for m in MEASURES), "volumes", "seeds"], rows)
+    return Table(caption, ["", *(known[m].name for m in MEASURES), "volumes", "seeds"], rows)
 
 
 def _by_structure(groups: dict[Levels, list[Result]]) -> Table:
@@ -110,13 +116,14 @@ def _by_structure(groups: dict[Levels, list[Result]]) -> Table:
 def _tests(collection: Collection, groups: dict[Levels, list[Result]]) -> tuple[Table, list[str]]:
     rows: list[list[Cell | str]] = []
     told = []
+    known = metrics(groups)
     for levels, results in groups.items():
         reference = baseline_of(collection, levels)
         if reference == levels or reference not in groups:
             continue
         pair = [table_by_seed(runs, volumes) for runs in (groups[reference], results)]
         for measure, c in contrasts(*pair, list(MEASURES)).items():
-            scale = METRICS[measure]
+            scale = known[measure]
             numbers = [scale.write(c.first), Cell(scale.write(c.second), bold=c.real and is_better(c, measure))]
             seeds = ", ".join(f"{value * scale.scale:+.4f}" for value in (c.by_seed or {}).values())
             name = scale.name

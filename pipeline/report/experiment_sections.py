@@ -11,9 +11,10 @@ from pipeline.experiment.collection import Collection, Result
 from pipeline.experiment.grid import FOLD
 from pipeline.metrics.labels import MEAN
 from pipeline.report.experiment_document import Bullets, Cell, Section, Table, Text
-from pipeline.report.experiment_numbers import summarise, table_by_seed
+from pipeline.report.experiment_numbers import Summary, summarise, table_by_seed
+from pipeline.report.tables import METRICS
 
-VOLUMES = {"dice": "Dice", "iou": "IoU", "pixel_error": "Pixel error"}
+VOLUMES = ("dice", "iou", "pixel_error")
 
 
 def warnings(collection: Collection) -> list[Text]:
@@ -55,7 +56,7 @@ def settings_in_common(results: Sequence[Result]) -> dict[str, Any]:
         if all(other.get(key) == value for other in others)
         and not (isinstance(value, str) and value.startswith(("$", "@", "%")))
         and not isinstance(value, list | dict | None.__class__)
-        and key not in ("bundle_root", "output_dir", "dataset_dir")
+        and key not in ("bundle_root", "output_dir", "dataset_dir", "resume")
     }
 
 
@@ -86,14 +87,19 @@ def on_test_list(collection: Collection) -> list[Section]:
         found = {measure: summarise(tables, measure) for measure in VOLUMES}
         who = ", ".join(level for axis, level in result.run.levels.items() if axis != FOLD)
         together = result.run.levels[FOLD] == "ensemble"
-        cells = [Cell(str(summary), bold=together) for summary in found.values()]
+        cells = [Cell(_written(measure, summary), bold=together) for measure, summary in found.items()]
         rows.append([result.run.levels[FOLD], who or "–", *cells, str(found["dice"].units)])
     caption = (
         "Mean ± SD over the volumes of the test list, which no run was trained on. Ensemble: the mean "
         "probability of all folds' models."
     )
-    head = ["model of fold", "levels", *VOLUMES.values(), "volumes"]
+    head = ["model of fold", "levels", *(METRICS[measure].name for measure in VOLUMES), "volumes"]
     return [Section("test", "Test list", [Table(caption, head, rows)])]
+
+
+def _written(measure: str, summary: Summary) -> str:
+    write = METRICS[measure].write
+    return f"{write(summary.mean)} ± {write(summary.sd)}"
 
 
 def volumes(result: Result) -> pd.DataFrame:
