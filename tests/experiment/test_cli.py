@@ -1,0 +1,70 @@
+"""`volseg experiment` as its users type it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pipeline.cli.experiment import ManyValues, experiment
+from pipeline.experiment.state import State
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def volseg(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("COLUMNS", "160")
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    app.command("experiment", cls=ManyValues)(experiment)
+
+    def run(*arguments, code=0):
+        done = CliRunner().invoke(app, ["experiment", *map(str, arguments)])
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.output
+
+    return run
+
+
+def test_several_words_after_one_option(volseg, tmp_path, phantom_acdc):
+    told = volseg(
+        *("paper", "--datasets", "acdc", "covid19", "--alphas", 0, 0.5, 1, "--seeds", 3, 4, "--folds", 1),
+        *("--data", f"acdc={phantom_acdc}", "covid19=x", "--set", "width=16", "epochs=2", "-o", tmp_path, "--dry-run"),
+    )
+    names = [line.split(":")[0] for line in told.splitlines()[:-1]]
+    assert len(names) == 2 * 3 * 2
+    assert names[0] == "acdc-phantoms_alpha0_seed3_fold1"
+    assert names[-1] == "covid19_alpha1_seed4_fold1"
+    assert all(line.endswith(State.WAITING) for line in told.splitlines()[:-1])
+    assert not list(tmp_path.iterdir()), "a dry run writes nothing"
+
+
+def test_a_grid_file(volseg, tmp_path):
+    told = volseg("experiments/alpha.json", "--dry-run", "-o", tmp_path)
+    assert told.splitlines()[-1] == f"8 runs, to be written to {tmp_path}"
+
+
+def test_a_failed_run_is_exit_code_1_and_named(volseg, tmp_path, monkeypatch):
+    from pipeline import experiment as experiments
+    from pipeline.experiment.runner import Outcome
+
+    def one_fails(grid, out, *, processes):
+        return [
+            Outcome(run, State.FAILED if i else State.FINISHED, "why" if i else "") for i, run in enumerate(grid.runs)
+        ]
+
+    monkeypatch.setattr(experiments, "run_grid", one_fails)
+    monkeypatch.setattr("pipeline.report.experiment.write_experiment_report", lambda out: out / "report.html")
+    grid = tmp_path / "grid.json"
+    grid.write_text(json.dumps({"axes": {"alpha": [0, 1]}, "common": {"bundle": "bundles/acdc"}}))
+    told = volseg(grid, "-o", tmp_path / "out", code=1)
+    assert "alpha1: failed: why" in told
+    assert "alpha0" not in told
+    assert "report.html" in told
+
+
+def test_data_without_a_name_is_refused(volseg):
+    volseg("paper", "--data", "somewhere", "--dry-run", code=2)
