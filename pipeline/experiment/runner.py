@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -147,7 +148,7 @@ class _Worker:
 
     def _execute(self, words: list[str], folder: Path, held: IO[str]) -> int:
         with (folder / OUTPUT).open("a", encoding="utf-8") as output:
-            output.write(f"$ {' '.join(words)}\n")
+            output.write(f"$ {shlex.join(words)}\n")
             output.flush()
             child = subprocess.Popen(
                 words,
@@ -199,7 +200,7 @@ def _watch(name: str, runs: Sequence[Run], out: Path, futures: dict[Future, Run]
             finished, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
             for future in finished:
                 _say(bar, future.result(), out)
-            bar.set_postfix_str(", ".join(_at_work(pending, futures, out)), refresh=False)
+            bar.set_postfix_str(", ".join(_at_work(pending, futures, out, total)), refresh=False)
             bar.update(done() - bar.n)
 
 
@@ -227,11 +228,11 @@ def _say(bar: tqdm, outcome: Outcome, out: Path) -> None:
     bar.write(told, file=sys.stderr)
 
 
-def _at_work(pending: set[Future], futures: dict[Future, Run], out: Path) -> Iterator[str]:
+def _at_work(pending: set[Future], futures: dict[Future, Run], out: Path, total: dict[str, int]) -> Iterator[str]:
     for future in pending:
         if future.running():
             name = futures[future].name
-            yield f"{name} {epochs_done(out / name)}/{_epochs(futures[future])}"
+            yield f"{name} {epochs_done(out / name)}/{total[name] - 1}"
 
 
 def _epochs(run: Run) -> int:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from pipeline.experiment.collection import Result
 from pipeline.experiment.details import BANDS, EDGES
+from pipeline.experiment.statistics import LEVEL, Comparison, compare
 from pipeline.report.experiment_document import Cell, Table
-from pipeline.report.experiment_numbers import contrast, sentence, table_by_seed, write_p
+from pipeline.report.experiment_numbers import by_patient, contrast, p_in_words, sentence, table_by_seed, write_p
 from pipeline.report.paper_tables import DataResults, loss_name
 
 SIZES = ("small", "medium", "large")
@@ -28,25 +29,16 @@ def band_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 c = contrast(one, other, "error")
                 share = _share_of_errors(part.by_alpha[first], band)
                 row = [part.name, loss_name(alpha), _band_words(band, unit), f"{share:.0%}"]
-                row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0)]
+                row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0), _relative(c)]
                 rows.append([*row, write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"])
-                words = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
-                told.setdefault(part.level, []).append(sentence(words, "error", c, who=part.who))
-    head = [
-        "Data",
-        "Loss",
-        "distance from edges",
-        "of all errors",
-        "wrong, first loss",
-        "wrong, this loss",
-        "p",
-        "effect",
-    ]
+                name = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
+                told.setdefault(part.level, []).append(sentence(name, "error", c, who=part.who))
+    words = ("distance from edges", "of all errors", "wrong, first", "wrong, this", "change", "p", "effect")
     caption = (
         "Share of the pixels at that distance from an edge of the truth (in the slice) that are wrong; mean over "
         "patients. “Of all errors”: what part of the first loss's errors lies there."
     )
-    return Table(caption, head, rows), told
+    return Table(caption, ["Data", "Loss", *words], rows), told
 
 
 def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]]:
@@ -65,6 +57,8 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 rows.append(row)
                 words = f"{loss_name(alpha)}, Dice of {size} targets"
                 told.setdefault(part.level, []).append(sentence(words, "dice", c, who=part.who))
+        for first, alpha in part.others():
+            told[part.level].append(_above_all(part, first, alpha, cuts))
     caption = (
         "A target is one structure in one slice; small is the smallest third of each structure's targets by their "
         "number of pixels in the truth. Mean over patients; a target that is missed has Dice 0."
@@ -79,6 +73,20 @@ def size_cuts(result: Result) -> dict[str, tuple[float, float]]:
     there = rows[rows["truth_voxels"].astype(float) > 0]
     sizes = there["truth_voxels"].astype(float).groupby(there["structure"])
     return {name: tuple(values.quantile([1 / 3, 2 / 3]).tolist()) for name, values in sizes}
+
+
+def _above_all(part: DataResults, first: str, alpha: str, cuts: dict[str, tuple[float, float]]) -> str:
+    """Whether small targets gain more than large ones: each patient's two gains compared."""
+    gains = []
+    for size in ("large", "small"):
+        one, other = (by_patient(_strata(part.by_alpha[a], cuts, size), "dice") for a in (first, alpha))
+        gains.append(other - one)
+    c = compare(*gains)
+    start = f"{loss_name(alpha)}, gain of small targets {c.second:+.4f}, of large ones {c.first:+.4f}"
+    if math.isnan(c.p):
+        return f"{start} on {c.n} {part.who} that have both: too few to test."
+    verdict = "no difference shown" if c.p >= LEVEL else ("more" if c.difference > 0 else "less") + " for small ones"
+    return f"{start} on {c.n} {part.who} that have both: {verdict} ({p_in_words(c.p)})."
 
 
 def _strata(results: Sequence[Result], cuts: dict[str, tuple[float, float]], size: str) -> dict[str, pd.DataFrame]:
@@ -113,6 +121,10 @@ def _band_words(band: str, unit: str) -> str:
     return {"near": f"up to {low:g} {unit}", "middle": f"{low:g} to {high:g} {unit}", "far": f"over {high:g} {unit}"}[
         band
     ]
+
+
+def _relative(c: Comparison) -> str:
+    return f"{c.difference / c.first:+.0%}" if c.n and c.first else "–"
 
 
 def _percent(value: float) -> str:

@@ -212,6 +212,20 @@ def test_iou_that_contradicts_dice_is_found(experiment):
     assert "IoU = Dice / (2 - Dice) FAILS" in "\n".join(lines(folder))
 
 
+def test_errors_at_edges_and_small_targets(experiment):
+    """Errors are 100 (1 - Dice) of 100 pixels in each band; targets of 100, 200 and 300 pixels are the thirds."""
+    folder = experiment(
+        {("acdc", "0", "0"): np.full(8, 0.8), ("acdc", "1", "0"): 0.8 + np.array([1, 2, 3, 4, 4, 5, 6, 7]) / 100}
+    )
+    write_experiment_report(folder)
+    row = next(line for line in lines(folder) if "| up to 3 mm |" in line)
+    assert [cell.strip() for cell in row.split("|")[4:9]] == ["33%", "20.00 %", "**16.00 %**", "-20%", "0.008"]
+    rows = [line.split("|") for line in lines(folder) if line.startswith("| ACDC | CE + DL | small |")]
+    assert [cell.strip() for cell in rows[0][4:8]] == ["24", "0.8000", "**0.8400**", "0.008"]
+    text = "\n".join(lines(folder))
+    assert "gain of small targets +0.0400, of large ones +0.0400 on 8 patients that have both: no difference" in text
+
+
 def test_words_are_escaped():
     table = Table("a < b", ["x|y", "n"], [["<script>", Cell("1", "small", bold=True)]])
     document = Document("T & U", "lead", [Section("key", "Title", [Text("a < b", kind="warn"), table])])
