@@ -52,7 +52,7 @@ def test_best_and_final_weights_are_kept_apart(tmp_path):
     run(tmp_path, [0.5, 0.8, 0.7])
     assert weight(tmp_path / "model.pt") == 2
     assert weight(tmp_path / "model_final.pt") == 3
-    card = json.loads((tmp_path / "model.json").read_text())
+    card = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
     assert card == {"metric": "val_dice", "score": 0.8, "epoch": 2, "datalist": "d", "fold": 0}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "model.json", "model.pt", "model_final.pt"]
 

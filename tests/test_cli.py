@@ -54,7 +54,7 @@ def test_phantoms_their_datalist_and_no_silent_overwriting(tmp_path):
     assert "5 patients, 10 cases" in told
     told, _ = volseg("datalist", "acdc", out, "-o", tmp_path / "list.json")
     assert "5 patients, 10 cases" in told
-    assert len(json.loads((tmp_path / "list.json").read_text())["training"]) == 10
+    assert len(json.loads((tmp_path / "list.json").read_text(encoding="utf-8"))["training"]) == 10
     _, error = volseg("datalist", "acdc", out, "-o", tmp_path / "list.json", code=2)
     assert error.strip().splitlines()[-1].startswith("volseg: ")
     assert "--overwrite" in error
@@ -72,15 +72,15 @@ def test_a_folder_that_is_no_acdc_is_one_line(tmp_path):
 def test_truth_scored_against_itself(phantom_acdc, tmp_path):
     truth = tmp_path / "masks"
     truth.mkdir()
-    items = json.loads((phantom_acdc / "datalist.json").read_text())["training"]
+    items = json.loads((phantom_acdc / "datalist.json").read_text(encoding="utf-8"))["training"]
     for item in items:
         (truth / f"{item['case']}.nii.gz").write_bytes((phantom_acdc / item["label"]).read_bytes())
     arguments = (truth, phantom_acdc / "datalist.json", "--dataset-dir", phantom_acdc, "-o", tmp_path / "scores")
     told, _ = volseg("score", *arguments, "--acdc-csv")
     assert "report.html" in told
-    assert len((tmp_path / "scores" / "acdc.csv").read_text().splitlines()) == 1 + len(items)
+    assert len((tmp_path / "scores" / "acdc.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(items)
     assert (tmp_path / "scores" / "report.html").stat().st_size > 10_000
-    rows = (tmp_path / "scores" / "scores.csv").read_text().splitlines()
+    rows = (tmp_path / "scores" / "scores.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 1 + 4 * len(items)
     _, error = volseg("score", *arguments, code=2)
     assert "--overwrite" in error
@@ -146,6 +146,6 @@ def test_two_gloo_processes_train_together(phantom_acdc, tmp_path):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=REPOSITORY, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    (line,) = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    (line,) = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     assert 0 <= json.loads(line)["val_dice"] <= 1
     assert (tmp_path / "run" / "models" / "model_final.pt").is_file()

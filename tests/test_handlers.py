@@ -119,7 +119,7 @@ def test_the_log_has_a_line_for_each_epoch_with_scores_where_it_validated(tmp_pa
 
     log = tmp_path / "run" / "log.jsonl"
     trainer([Validation(interval=2, validator=validator), EpochLog(str(log), validator)], epochs=3).run()
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert [line.get("val_dice") for line in lines] == [None, 0.5, 0.75]
     assert [line.get("best") for line in lines] == [None, True, False]

@@ -40,7 +40,7 @@ def train(bundle, **overrides):
 def test_training_learns_and_leaves_log_curves_and_weights(bundle, tmp_path):
     train(bundle, epochs=6, learning_rate=0.01)
     run = tmp_path / "run"
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
     assert [("val_dice" in line) for line in lines] == [False, True] * 3
@@ -69,7 +69,9 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(bundle, tmp
     train(bundle, resume="true", num_workers=workers)
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    epochs = [json.loads(line)["epoch"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    epochs = [
+        json.loads(line)["epoch"] for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert epochs == [1, 2, 3]
 
 
@@ -88,7 +90,7 @@ def test_a_finished_run_is_not_trained_further(bundle, tmp_path):
     before = weights(tmp_path)
     train(bundle, epochs=1, resume=True)
     assert all(torch.equal(before[key], value) for key, value in weights(tmp_path).items())
-    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
 
 def refused(bundle, *files, **overrides):
@@ -111,7 +113,11 @@ def test_a_wrong_folder_and_a_wrong_fold_are_named(bundle, tmp_path):
 def test_a_nan_in_an_image_stops_the_training_with_its_case(bundle, tmp_path, phantom_acdc):
     copy = tmp_path / "data"
     shutil.copytree(phantom_acdc, copy)
-    items = [item for item in json.loads((copy / "datalist.json").read_text())["training"] if item["fold"] != 0]
+    items = [
+        item
+        for item in json.loads((copy / "datalist.json").read_text(encoding="utf-8"))["training"]
+        if item["fold"] != 0
+    ]
     for item in items:
         image = nib.load(copy / item["image"])
         voxels = np.asarray(image.dataobj, dtype=np.float32)
@@ -159,7 +165,7 @@ def test_evaluation_writes_masks_scores_and_report(bundle, tmp_path, phantom_acd
     workflow = bundle("train", "evaluate", kind="infer", processes=1, **as_in_training)
     workflow.run()
     folder = tmp_path / "run" / "evaluation"
-    listed = json.loads((phantom_acdc / "datalist.json").read_text())["training"]
+    listed = json.loads((phantom_acdc / "datalist.json").read_text(encoding="utf-8"))["training"]
     held_out = {item["case"]: item for item in listed if item["fold"] == 0}
     masks = {path.name.removesuffix(".nii.gz"): path for path in (folder / "masks").iterdir()}
     assert set(masks) == set(held_out)
@@ -169,8 +175,8 @@ def test_evaluation_writes_masks_scores_and_report(bundle, tmp_path, phantom_acd
         assert mask.get_data_dtype() == np.uint8
         assert np.array_equal(mask.header["pixdim"], image.header["pixdim"])
     assert {"scores.csv", "slices.csv", "scores.json", "report.html"} <= {path.name for path in folder.iterdir()}
-    scores = json.loads((folder / "scores.json").read_text())
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [r for r in scores["summary"]["overall"] if r["metric"] == "dice" and r["structure"] == "mean"]
     assert rows[0]["mean"] == pytest.approx(log[-1]["val_dice"], abs=1e-6), "training validates on the original grid"
     assert "scores.csv" in refused(bundle, "train", "evaluate", kind="infer")

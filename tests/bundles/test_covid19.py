@@ -24,7 +24,7 @@ def trained(bundle, *files, **overrides):
 
 
 def last_line(folder):
-    return json.loads((folder / "run" / "log.jsonl").read_text().splitlines()[-1])
+    return json.loads((folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
 
 
 @pytest.mark.parametrize(("target", "structures"), [("lungs", {"lungs"}), ("both", {"lungs", "infection"})])
@@ -65,7 +65,10 @@ def test_evaluation_scores_overlapping_structures_and_lesions(bundle, tmp_path):
     masks = sorted((out / "masks").glob("*.nii.gz"))
     assert masks
     assert all(set(np.unique(nib.load(mask).dataobj)) <= {0, 1, 2} for mask in masks)
-    assert json.loads((out / "scores.json").read_text())["labels"] == {"lungs": [1, 2], "infection": [2]}
+    assert json.loads((out / "scores.json").read_text(encoding="utf-8"))["labels"] == {
+        "lungs": [1, 2],
+        "infection": [2],
+    }
     assert {path.name for path in out.iterdir()} >= {"report.html", "lesions.csv", "clean_up.json"}
 
 
@@ -97,7 +100,7 @@ def test_hounsfield_units_and_grey_levels_meet_on_one_scale(bundle, tmp_path, ph
 
 
 def test_several_modalities_are_channels(bundle, tmp_path, phantom_covid19):
-    listed = json.loads((phantom_covid19 / "datalist.json").read_text())
+    listed = json.loads((phantom_covid19 / "datalist.json").read_text(encoding="utf-8"))
     for item in listed["training"]:
         item["image"] = [item["image"], item["image"]]
     path = tmp_path / "two.json"

@@ -35,7 +35,7 @@ def ready(tmp_path_factory):
     (folder / "inference.json").write_text(json.dumps(config()))
     for seed in (0, 1):
         torch.manual_seed(seed)
-        parser = ConfigParser(json.loads((folder / "inference.json").read_text()))
+        parser = ConfigParser(json.loads((folder / "inference.json").read_text(encoding="utf-8")))
         torch.save(parser.get_parsed_content("network").state_dict(), folder / f"{seed}.pt")
     noise = gaussian_filter(np.random.default_rng(3).normal(size=(70, 60, 4)), (4, 4, 1))
     acdc_like(folder / "a.nii.gz", np.round(4000 * noise).astype(np.int16))
@@ -59,7 +59,7 @@ def test_several_checkpoints_are_averaged(ready, tmp_path):
     both = run(ready, tmp_path / "both", weights=(0, 1))
     assert not np.array_equal(both, alone[0])
     assert not np.array_equal(both, alone[1])
-    manifest = json.loads((tmp_path / "both" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "both" / "manifest.json").read_text(encoding="utf-8"))
     assert "1.pt" in json.dumps(manifest)
 
 

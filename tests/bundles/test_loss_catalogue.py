@@ -157,6 +157,8 @@ def test_a_bundle_trains_with_an_entry_named_on_its_command_line(bundle, tmp_pat
     workflow = bundle("train", epochs=2, loss=f"%{CATALOGUE}::{entry}", val_interval=2)
     workflow.run()
     workflow.finalize()
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert len(losses) == 2
     assert losses[1] < losses[0]

@@ -22,7 +22,7 @@ def arguments(phantom_acdc):
 
 
 def listed(phantom_acdc):
-    return json.loads((phantom_acdc / "datalist.json").read_text())["training"]
+    return json.loads((phantom_acdc / "datalist.json").read_text(encoding="utf-8"))["training"]
 
 
 def test_labels_are_hidden_by_patient_and_the_held_out_fold_stays_out(arguments, phantom_acdc):
@@ -46,7 +46,7 @@ def test_labels_are_hidden_by_patient_and_the_held_out_fold_stays_out(arguments,
 def test_unlabelled_images_come_from_the_list_and_from_a_folder(arguments, phantom_acdc, tmp_path):
     copy = tmp_path / "data"
     shutil.copytree(phantom_acdc, copy)
-    datalist = json.loads((copy / "datalist.json").read_text())
+    datalist = json.loads((copy / "datalist.json").read_text(encoding="utf-8"))
     entries = datalist["training"]
     kept = [item for item in entries if item["patient"] != entries[0]["patient"] or item["fold"] == 0]
     spare = next(item["patient"] for item in entries if item["fold"] != 0)
@@ -131,7 +131,9 @@ def test_the_supervised_part_is_whatever_loss_was_chosen(bundle, tmp_path):
     workflow = train(bundle, loss=entry, loss_spacing=[3.0, 3.0, 10.0])
     kinds = [type(loss).__name__ for loss in workflow.parser.get_parsed_content("semi_loss").losses]
     assert kinds == ["CompoundLoss", "ConsistencyLoss", "MumfordShahLoss"]
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert np.isfinite(losses).all()
 
 

@@ -65,7 +65,7 @@ def test_any_header_survives_saving(tmp_path_factory, header):
 
 
 def test_a_saved_list_has_one_line_per_item(tmp_path, datalist):
-    lines = save_datalist(datalist, tmp_path / "list.json").read_text().splitlines()
+    lines = save_datalist(datalist, tmp_path / "list.json").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line.rstrip(","))["case"] for line in lines if '"case"' in line] == [
         *("a_ED", "a_ES", "b_ED", "b_ES", "c_ED", "c_ES", "t_ED")
     ]
@@ -76,7 +76,7 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, datalist):
     path.write_text("mine")
     with pytest.raises(DataError, match="existing"):
         save_datalist(datalist, path)
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
     save_datalist(datalist, path, overwrite=True)
     assert load_datalist(path)["training"] == datalist["training"]
 

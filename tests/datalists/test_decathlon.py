@@ -202,7 +202,10 @@ def test_regions_keep_nnunets_numbers(tmp_path):
     datalist = build(nnunet(tmp_path, labels=labels, regions_class_order=[1, 3, 2]), folds=2)
     assert datalist["labels"] == {"background": 0, "kidney": [1, 3, 2], "masses": [3, 2], "tumor": 2}
     assert datalist["training"][0]["structures"] == {"kidney": [1, 2, 3], "masses": [2, 3], "tumor": [2]}
-    write(tmp_path, **json.loads((tmp_path / "dataset.json").read_text()) | {"regions_class_order": [1, 2]})
+    write(
+        tmp_path,
+        **json.loads((tmp_path / "dataset.json").read_text(encoding="utf-8")) | {"regions_class_order": [1, 2]},
+    )
     assert faults(tmp_path)[0][1] == "[1, 2]"
 
 
@@ -277,7 +280,7 @@ def test_every_fault_of_nnunets_folders_is_named(tmp_path):
     volume(root / "imagesTr" / "c_0002.nii.gz")
     volume(root / "imagesTr" / "d.nii.gz")
     volume(root / "labelsTr" / "e.nii.gz")
-    write(root, **json.loads((root / "dataset.json").read_text()) | {"numTraining": 4})
+    write(root, **json.loads((root / "dataset.json").read_text(encoding="utf-8")) | {"numTraining": 4})
     assert sorted(faults(root)) == [
         ("dataset.json", "3 in imagesTr"),
         ("imagesTr/a_0001.nii.gz", "no such file"),
@@ -325,7 +328,7 @@ def test_a_folder_of_another_kind_is_one_line(tmp_path, kind):
 
 def test_entries_of_the_wrong_form_and_names_used_twice_are_refused(tmp_path):
     root = decathlon(tmp_path)
-    content = json.loads((root / "dataset.json").read_text())
+    content = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
     content["training"] = [{"image": "./imagesTr/la_001.nii.gz"}, {"label": 3}, *content["training"]]
     write(root, **content)
     assert [name for name, _ in faults(root)] == ["dataset.json: training[0]", "dataset.json: training[1]"]

@@ -155,7 +155,7 @@ def check(folder, structures, masks):
     assert (folder / "models" / "model.pt").is_file()
     assert (folder / "learning_curves.png").is_file()
     assert (folder / "evaluation" / "report.html").is_file()
-    scores = json.loads((folder / "evaluation" / "scores.json").read_text())
+    scores = json.loads((folder / "evaluation" / "scores.json").read_text(encoding="utf-8"))
     assert list(scores["labels"]) == structures
     assert len(list((folder / "evaluation" / "masks").iterdir())) > 0
     assert {name for name in masks if (folder / "masks" / name).is_file()} == set(masks)
@@ -164,7 +164,9 @@ def check(folder, structures, masks):
 def test_the_keys_and_defaults_of_the_table_are_those_of_the_bundles():
     rows = [line.split("|")[1:-1] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     names = ["covid19", "acdc", "covid19_slices"]
-    bundles = {name: json.loads((REPOSITORY / "bundles" / name / "train.json").read_text()) for name in names}
+    bundles = {
+        name: json.loads((REPOSITORY / "bundles" / name / "train.json").read_text(encoding="utf-8")) for name in names
+    }
     keys = {key for row in rows for key in re.findall(r"`(\w+)`", row[0])}
     assert keys >= {"hu_window", "spacing", "patch_size", "labels", "in_channels", "epochs"}
     for key in keys - {"hu_window", "spacing"}:

@@ -17,7 +17,7 @@ with (folder / "calls.txt").open("a") as calls:
     calls.write(what + "\\n")
 if what == "training":
     log = folder / "log.jsonl"
-    done = len(log.read_text().splitlines()) if log.exists() else 0
+    done = len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
     for epoch in range(done + 1, epochs + 1):
         if mode == "fails" and epoch == 2:
             print("some warning"); print("volseg: the disk is full"); print("a last line"); sys.exit(3)

@@ -78,7 +78,7 @@ def test_background_of_slices_and_volume(scored):
 def test_tables_are_kept_until_the_scores_change(scored):
     folder, scores = scored
     band_table(folder, scores)
-    kept = (folder / "bands.csv").read_text().replace("near,1,", "near,7,")
+    kept = (folder / "bands.csv").read_text(encoding="utf-8").replace("near,1,", "near,7,")
     (folder / "bands.csv").write_text(kept)
     assert band_table(folder, scores).set_index("band")["wrong"]["near"] == 7
     import os

@@ -69,7 +69,7 @@ def test_a_grid_survives_its_file(tmp_path):
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "experiments").glob("*.json")), ids=lambda path: path.stem)
 def test_the_examples_name_keys_that_their_bundles_have(path):
     for run in load_grid(path).runs:
-        known = {key for file in run.evaluate_files for key in json.loads(Path(file).read_text())}
+        known = {key for file in run.evaluate_files for key in json.loads(Path(file).read_text(encoding="utf-8"))}
         given = {key.split("#")[0] for key in {**run.settings, **run.evaluate}}
         assert given <= known, run.name
 

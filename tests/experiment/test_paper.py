@@ -44,7 +44,10 @@ def workflow(name, *files, run_id="training", **settings):
 
 
 def test_the_overlays_of_all_bundles_have_the_same_keys():
-    keys = {name: set(json.loads(Path(f"bundles/{name}/paper.json").read_text())) - OWN[name] for name in BUNDLES}
+    keys = {
+        name: set(json.loads(Path(f"bundles/{name}/paper.json").read_text(encoding="utf-8"))) - OWN[name]
+        for name in BUNDLES
+    }
     assert keys["acdc"] == keys["covid19"] == keys["covid19_slices"]
 
 
@@ -110,7 +113,7 @@ def test_an_epoch_is_every_slice_once_and_the_last_weights_are_scored(name, phan
     assert len(dataset) == sum(depths)
     training.run()
     training.finalize()
-    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines())
     assert line["iteration"] == -(-sum(depths) // 8)
     assert 0 <= line["val_slice_dice"] <= 1
     assert 0 < line["val_slice_pixel_error"] <= 1

@@ -27,7 +27,7 @@ def _in_the_repository(monkeypatch):
 
 def calls(folder):
     path = folder / "calls.txt"
-    return path.read_text().split() if path.exists() else []
+    return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 def run(grid, command, out, **options):
@@ -67,7 +67,11 @@ def test_a_failed_run_goes_on_once_its_cause_is_gone(toy, tmp_path):
     (outcome,) = run(grid, mended, tmp_path / "out")
     assert (outcome.state, outcome.error) == (State.FINISHED, "")
     assert epochs_done(folder) == 3
-    assert [json.loads(line)["epoch"] for line in (folder / "log.jsonl").read_text().splitlines()] == [1, 2, 3]
+    assert [json.loads(line)["epoch"] for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()] == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_what_is_trained_is_only_evaluated(toy, tmp_path):

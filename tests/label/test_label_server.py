@@ -100,7 +100,9 @@ def test_info_names_the_models_and_their_labels(server):
     assert models[ACDC]["type"] == "segmentation"
     assert models[ACDC]["labels"] == {"rv": 1, "myo": 2, "lv": 3}
     assert models[COVID]["labels"] == {"infection": 1}
-    assert models[ACDC]["version"] == json.loads(Path("bundles/acdc/metadata.json").read_text())["version"]
+    assert (
+        models[ACDC]["version"] == json.loads(Path("bundles/acdc/metadata.json").read_text(encoding="utf-8"))["version"]
+    )
 
 
 def test_a_served_heart_is_what_volseg_segment_gives(server, workplace, tmp_path):
@@ -125,9 +127,9 @@ def test_it_trains_on_saved_labels_and_serves_the_new_weights(server, workplace,
     for _ in range(2):  # a second training is not refused because of the first
         server.post(f"/train/{ACDC}?run_sync=true", request)
     logs = sorted((server.app / "model" / ACDC / "runs").glob("*/log.jsonl"))
-    assert [len(log.read_text().splitlines()) for log in logs] == [2, 2]
+    assert [len(log.read_text(encoding="utf-8").splitlines()) for log in logs] == [2, 2]
     assert (models / "model.pt").read_bytes() != shipped
-    assert json.loads((models / "model.json").read_text())["cases"]
+    assert json.loads((models / "model.json").read_text(encoding="utf-8"))["cases"]
     image = workplace["cases"][1][0]
     served = server.infer(ACDC, name_of(image), tmp_path / "served.nii.gz")
     report("infer after training", served, ours(workplace, image, "trained", weights=models / "model.pt"))

@@ -21,7 +21,7 @@ def test_prints_a_table_and_writes_json(tmp_path, capsys):
         ["--quick", "--rounds", "1", "--threads", "1", "--only", "one-sided", "--json", str(tmp_path / "a.json")]
     )
     torch.set_num_threads(threads)
-    rows = json.loads((tmp_path / "a.json").read_text())["losses"]
+    rows = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["losses"]
     assert [row["name"] for row in rows] == [
         "DiceCELoss",
         "HausdorffDTLoss, one-sided",

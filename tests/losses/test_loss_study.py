@@ -97,7 +97,7 @@ def test_files_are_written_once(tmp_path):
     assert np.isfinite(table[["value", "gradient"]].to_numpy()).all()
     for name in ("values", "gradients"):
         assert paths[name].read_bytes().startswith(b"\x89PNG")
-    assert "2 losses" in paths["findings"].read_text()
+    assert "2 losses" in paths["findings"].read_text(encoding="utf-8")
     with pytest.raises(DataError, match="one that exists"):
         study(tmp_path / "out", catalogue=catalogue, steps=1)
     with pytest.raises(DataError, match="catalogue of losses"):

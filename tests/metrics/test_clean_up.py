@@ -24,7 +24,7 @@ def case(folder, name, lesions, pred_lesions):
 def compare(tmp_path, *pairs):
     cases = [case(tmp_path, f"case{index}", *pair) for index, pair in enumerate(pairs)]
     keep = compare_clean_up(cases, {"infection": 1}, tmp_path / "out", sizes=[0.01, 0.1])
-    content = json.loads((tmp_path / "out" / "clean_up.json").read_text())
+    content = json.loads((tmp_path / "out" / "clean_up.json").read_text(encoding="utf-8"))
     assert content["keep"] == keep
     return keep, [row["dice"]["infection"] for row in content["sizes"]]
 

@@ -118,7 +118,7 @@ def test_agreement_names_quantity_and_unit() -> None:
 
 def test_acdc_csv(tmp_path: Path) -> None:
     path = write_acdc_csv(two_patients(), tmp_path / "acdc.csv")
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0] == (
         "Name,Dice LV,Volume LV,Err LV(ml),Dice RV,Volume RV,Err RV(ml),Dice MYO,Volume MYO,Err MYO(ml)"
     )

@@ -65,7 +65,7 @@ def test_files_by_hand(preds: Path, acdc_truth: Path, tmp_path: Path) -> None:
 
 def test_summary_by_hand(preds: Path, acdc_truth: Path, tmp_path: Path) -> None:
     score(preds, acdc_truth, tmp_path)
-    content = json.loads((tmp_path / "out" / "scores.json").read_text())
+    content = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))
     assert content["labels"] == LABELS
     assert content["unit"] == "volume"
     assert set(content["definitions"]) == {"dice", "iou", "pixel_error", "hd_mm", "hd95_mm"}
@@ -122,7 +122,7 @@ def test_a_missing_prediction_counts_as_empty(preds: Path, acdc_truth: Path, tmp
     assert "scored as an empty mask" in scores.policy["missing_prediction_text"]
     assert scores.files[0]["pred"] is None
     # no volume was measured, so none enters the clinical numbers
-    patients = json.loads((tmp_path / "out" / "scores.json").read_text())["clinical"]["patients"]
+    patients = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))["clinical"]["patients"]
     assert (patients[0]["LV_EDV_pred_ml"], patients[0]["LV_EDV_truth_ml"]) == (None, pytest.approx(0.08))
 
 

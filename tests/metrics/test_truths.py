@@ -93,10 +93,10 @@ def test_pictures_are_scored_in_pixels(pictures: Path) -> None:
     row = scores.cases.set_index(["case", "structure"]).loc["a", "infection"]
     assert (row["dice"], row["hd_mm"], row["truth_voxels"]) == (0.75, 1, 16)
     assert np.isnan(row["truth_ml"])
-    header = (pictures / "out" / "scores.csv").read_text().splitlines()[0]
+    header = (pictures / "out" / "scores.csv").read_text(encoding="utf-8").splitlines()[0]
     assert "hd_px,hd95_px" in header
     assert "_mm" not in header
-    content = json.loads((pictures / "out" / "scores.json").read_text())
+    content = json.loads((pictures / "out" / "scores.json").read_text(encoding="utf-8"))
     assert content["length_unit"] == "px"
     assert {entry["metric"] for entry in content["summary"]["overall"]} == {
         *("dice", "iou", "pixel_error", "hd_px", "hd95_px")
@@ -223,7 +223,7 @@ def test_lesions_in_the_score_files(chests: list[dict], tmp_path: Path) -> None:
     assert (load["n"], load["undefined"], load["bias"]) == (2, 1, pytest.approx((-0.32 + 0) / 2))
     assert agreement["affected_right"]["bias"] == pytest.approx(-25 / 2)
     scores.write(tmp_path / "out")
-    assert (tmp_path / "out" / "lesions.csv").read_text().splitlines()[0] == (
+    assert (tmp_path / "out" / "lesions.csv").read_text(encoding="utf-8").splitlines()[0] == (
         "case,patient,phase,group,structure,source,lesion,voxels,ml,stratum,covered,detected,dice,x,y,z"
     )
     back = read_scores(tmp_path / "out").lesions

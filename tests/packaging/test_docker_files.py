@@ -44,7 +44,11 @@ def test_a_dockerfile_is_pinned_unprivileged_and_complete(path):
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
 def test_what_a_dockerfile_copies_is_not_ignored(path):
-    allowed = [line[1:] for line in path.with_name(f"{path.name}.dockerignore").read_text().split() if line[0] == "!"]
+    allowed = [
+        line[1:]
+        for line in path.with_name(f"{path.name}.dockerignore").read_text(encoding="utf-8").split()
+        if line[0] == "!"
+    ]
     for kind, rest in instructions(path):
         if kind == "COPY":
             for source in rest.split()[:-1]:

@@ -56,7 +56,7 @@ def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_ac
     monai = ("-m", "monai.bundle", "run")
     run = ("--config_file", "configs/train.json", "--dataset_dir", str(phantom_acdc), "--epochs", "1")
     elsewhere(*monai, "training", *run, cwd=folder)
-    log = (folder / "runs" / "train" / "log.jsonl").read_text().splitlines()
+    log = (folder / "runs" / "train" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(log) == 1
     assert np.isfinite(json.loads(log[0])["loss"])
     weights = folder / "runs" / "train" / "models" / "model.pt"

@@ -58,7 +58,7 @@ def bundle(tmp_path):
 
 
 def texts(folder):
-    return {path.name: path.read_text() for path in (folder / "models").iterdir()}
+    return {path.name: path.read_text(encoding="utf-8") for path in (folder / "models").iterdir()}
 
 
 def test_the_best_weights_are_served_and_the_earlier_ones_kept(bundle, monkeypatch):
@@ -122,5 +122,5 @@ def test_validation_without_cases_is_left_out(cases, registered):
 
 
 def test_the_score_card_of_a_training_tells_its_cases(packed_once):
-    train = json.loads((packed_once["acdc"] / "configs" / "train.json").read_text())
+    train = json.loads((packed_once["acdc"] / "configs" / "train.json").read_text(encoding="utf-8"))
     assert train["checkpoints"]["identity"] == {"cases": "$serving.digest(@train#dataset#data, @validate#dataset#data)"}

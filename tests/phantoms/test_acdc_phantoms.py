@@ -63,7 +63,7 @@ def test_the_layout_is_acdcs_and_the_list_lies_beside_it(phantom_acdc):
     assert Counter(item["phase"] for item in datalist["training"]) == {"ED": 6, "ES": 6}
     assert {item["group"] for item in datalist["training"]} == {"NOR", "DCM", "HCM", "MINF", "RV"}
     assert {item["fold"] for item in datalist["training"]} == set(range(5))
-    info = (phantom_acdc / "training" / "patient001" / "Info.cfg").read_text()
+    info = (phantom_acdc / "training" / "patient001" / "Info.cfg").read_text(encoding="utf-8")
     assert info.startswith("ED: 1\nES: 4\nGroup: NOR\nHeight: ")
     assert "NbFrame: 10\n" in info
 

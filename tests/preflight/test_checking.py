@@ -51,7 +51,7 @@ def test_the_command_prints_all_problems_and_exits_with_2(spoilt: Path) -> None:
         assert text in told
     assert "6 cases, 12 files checked (full)" in told
     assert "3 problems in 2 cases, 0 warnings" in told
-    content = json.loads((spoilt / "out" / "check.json").read_text())
+    content = json.loads((spoilt / "out" / "check.json").read_text(encoding="utf-8"))
     assert content["broken"] == ["b", "e"]
     assert [one["check"] for one in content["problems"]] == ["readable", "grid", "labels"]
     assert set(content["problems"][0]) == {"check", "file", "expected", "found", "remedy", "cases"}
@@ -76,7 +76,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path: Path) -> 
 
 
 def test_the_quarantined_list_holds_the_good_cases_and_why_the_others_are_gone(spoilt: Path) -> None:
-    before = (spoilt / "datalist.json").read_text()
+    before = (spoilt / "datalist.json").read_text(encoding="utf-8")
     code, told = run(spoilt, "--quarantine", spoilt / "good.json", "--processes", 1)
     assert code == 2, "the problems are still there"
     assert "without 2 of 6 cases" in told
@@ -85,7 +85,7 @@ def test_the_quarantined_list_holds_the_good_cases_and_why_the_others_are_gone(s
     assert set(good["provenance"]["quarantined"]) == {"b", "e"}
     assert "an empty file" in good["provenance"]["quarantined"]["b"][0]
     assert (good["numTraining"], good["labels"]) == (4, json.loads(before)["labels"])
-    assert (spoilt / "datalist.json").read_text() == before
+    assert (spoilt / "datalist.json").read_text(encoding="utf-8") == before
     assert check(spoilt / "good.json", progress=False).problems == []
     code, told = run(spoilt, "--quarantine", spoilt / "good.json")
     assert code == 2
@@ -171,8 +171,10 @@ def test_memory_of_a_big_compressed_scan(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_page_tells_of_every_check() -> None:
     root = Path(__file__).resolve().parents[2]
-    sources = "".join(path.read_text() for path in sorted((root / "pipeline" / "preflight").glob("*.py")))
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in sorted((root / "pipeline" / "preflight").glob("*.py"))
+    )
     names = set(re.findall(r'(?:Finding\(|yield )"(\w+)"', sources))
     assert {"readable", "axes", "grid", "labels", "duplicate", "extra"} < names
-    page = (root / "docs" / "checks.md").read_text()
+    page = (root / "docs" / "checks.md").read_text(encoding="utf-8")
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []

@@ -89,7 +89,7 @@ BETTER = {
 
 
 def lines(folder):
-    return (folder / "report.md").read_text().splitlines()
+    return (folder / "report.md").read_text(encoding="utf-8").splitlines()
 
 
 def test_full_runs_stand_beside_the_paper(experiment):
@@ -154,16 +154,16 @@ def test_what_is_not_finished_is_said_and_the_rest_is_reported(experiment):
     folder = experiment(BETTER, extra=[lost])
     (folder / "lost").mkdir()
     (folder / "lost" / "run.json").write_text(json.dumps({"error": "the disk is <full>"}))
-    page = write_experiment_report(folder).read_text()
+    page = write_experiment_report(folder).read_text(encoding="utf-8")
     assert "lost (failed: the disk is &lt;full&gt;)" in page
     assert f"{BASE.mean():.4f}" in page
 
 
 def test_figures_without_their_files_leave_the_reason(experiment):
     folder = experiment(BETTER)
-    page = write_experiment_report(folder).read_text()
+    page = write_experiment_report(folder).read_text(encoding="utf-8")
     assert "Figures 2 and 3, ACDC could not be drawn: the runs have no case in common" in page
-    assert (folder / "figures" / "figure_5_acdc.svg").read_text().lstrip().startswith("<?xml")
+    assert (folder / "figures" / "figure_5_acdc.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
 
 
 class Pictures(HTMLParser):
@@ -185,7 +185,7 @@ class Pictures(HTMLParser):
 
 @pytest.mark.parametrize("kind", ["paper", ""])
 def test_the_page_stands_alone(experiment, kind):
-    page = write_experiment_report(experiment(BETTER, kind=kind)).read_text()
+    page = write_experiment_report(experiment(BETTER, kind=kind)).read_text(encoding="utf-8")
     found = Pictures()
     found.feed(page)
     assert found.sources

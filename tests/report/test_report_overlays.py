@@ -72,7 +72,7 @@ def test_both_outlines_are_drawn_and_truth_lies_left_of_the_shifted_prediction(t
 def test_proportions_follow_the_spacing(tmp_path):
     folder = tmp_path
     scores = scores_of(folder, {"one": 0.8})
-    entry = json.loads((folder / "cases.json").read_text())[0]
+    entry = json.loads((folder / "cases.json").read_text(encoding="utf-8"))[0]
     square = np.zeros((40, 40, 1), np.uint8)
     square[10:20, 10:30] = 1  # 10 x 20 voxels of 3 x 1.5 mm: a square of 30 mm
     for path in (entry["image"], entry["label"], entry["pred"]):
@@ -87,7 +87,7 @@ def test_proportions_follow_the_spacing(tmp_path):
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "LAI"])
 def test_the_patient_is_seen_the_same_way_in_any_orientation(tmp_path, codes):
     scores = scores_of(tmp_path, {"one": 0.8})
-    entry = json.loads((tmp_path / "cases.json").read_text())[0]
+    entry = json.loads((tmp_path / "cases.json").read_text(encoding="utf-8"))[0]
     array = np.zeros((40, 40, 2), np.uint8)  # in LPS: a blob at the patient's left and front
     array[28:36, 4:12] = 1
     array[4:6, 30:32] = 1

@@ -32,7 +32,7 @@ def run(inputs: Any, output: Path, bundle: Path, **options: Any) -> tuple[Summar
 
 
 def manifest(output: Path) -> list[dict[str, Any]]:
-    return json.loads((output / "manifest.json").read_text())["runs"]
+    return json.loads((output / "manifest.json").read_text(encoding="utf-8"))["runs"]
 
 
 def visible(folder: Path) -> list[str]:
@@ -133,12 +133,12 @@ def test_a_rerun_does_only_what_is_missing(tmp_path: Path, bundle: Path) -> None
     assert np.array_equal(read_mask(out / "a.nii.gz"), EXPECTED)
     assert not (read_mask(out / "b.nii.gz") == 2).any()  # thresholds are now 18 and 28
     assert {"a_preview.png", "b_preview.png"} <= set(visible(out))
-    assert set(json.loads((out / "statistics.json").read_text())["cases"]) == {"a", "b"}
+    assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"a", "b"}
     again, _ = run([tmp_path / "a.nii.gz"], out, bundle, overwrite=True)
     assert [case.outcome for case in again.cases] == ["done"]
     assert np.array_equal(read_mask(out / "a.nii.gz"), np.where(VALUES == 25, 1, 0))
     assert len(manifest(out)) == 3
-    assert set(json.loads((out / "statistics.json").read_text())["cases"]) == {"a", "b"}
+    assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"a", "b"}
 
 
 def test_cine_is_segmented_frame_by_frame(tmp_path: Path, bundle: Path) -> None:
@@ -155,7 +155,7 @@ def test_cine_is_segmented_frame_by_frame(tmp_path: Path, bundle: Path) -> None:
     assert np.array_equal(read_mask(mask), np.select([series == 15, series == 25], [1, 2]))
     before, after = (gzip.decompress(path.read_bytes())[:348] for path in (image, mask))
     assert before[40:70] + before[76:108] + before[252:328] == after[40:70] + after[76:108] + after[252:328]
-    found = json.loads((tmp_path / "out" / "statistics.json").read_text())["cases"]["p_4d"]
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text(encoding="utf-8"))["cases"]["p_4d"]
     assert [frame["structures"]["LV"]["ml"] for frame in found["frames"]] == [1.5, 2.0, 1.0, 0.5]
     assert [frame["structures"]["RV"]["ml"] for frame in found["frames"]] == [0.25] * 4
     cycle = found["cycle"]
@@ -188,7 +188,7 @@ def test_statistics_by_hand(tmp_path: Path, bundle: Path) -> None:
     values[0, 1, 1] = 15
     image = acdc_like(tmp_path / "a.nii.gz", values, spacing=(2.0, 2.0, 5.0))
     run(image, tmp_path / "out", bundle, statistics=True)
-    found = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text(encoding="utf-8"))
     assert found["unit"] == "ml"
     assert found["cases"]["a"]["structures"] == {
         "RV": {"ml": 0.02, "voxels": 1, "touches_border": True},
@@ -314,4 +314,4 @@ def test_a_damaged_manifest_is_not_written_over(tmp_path: Path, bundle: Path) ->
     (tmp_path / "out" / "manifest.json").write_text("{")
     with pytest.raises(DataError, match="a JSON file"):
         run(image, tmp_path / "out", bundle)
-    assert (tmp_path / "out" / "manifest.json").read_text() == "{"
+    assert (tmp_path / "out" / "manifest.json").read_text(encoding="utf-8") == "{"

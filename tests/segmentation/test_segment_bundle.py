@@ -117,7 +117,7 @@ def test_a_working_grid_of_its_own_is_undone(tmp_path: Path, weights: Path) -> N
     voxels = np.zeros((64, 48, 3), np.int16)
     voxels[40:56, 8:20, 1] = 1000
     image = acdc_like(tmp_path / "a.nii.gz", voxels, spacing=(3.0, 3.0, 10.0))
-    config = json.loads((BUNDLE / "inference.json").read_text())
+    config = json.loads((BUNDLE / "inference.json").read_text(encoding="utf-8"))
     identity = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 4, "kernel_size": 1}
     state = {"weight": torch.tensor([0.0, 0, 0, 1]).view(4, 1, 1, 1, 1), "bias": torch.tensor([0.0, -9, -9, 0])}
     torch.save(state, tmp_path / "threshold.pt")  # LV where the normalised intensity is above its mean

@@ -76,7 +76,7 @@ def visible(folder: Path) -> list[str]:
 
 
 def manifest(output: Path) -> list[dict[str, Any]]:
-    return json.loads((output / "manifest.json").read_text())["runs"][-1]["cases"]
+    return json.loads((output / "manifest.json").read_text(encoding="utf-8"))["runs"][-1]["cases"]
 
 
 def datalist(path: Path, **sections: list[dict[str, Any]]) -> Path:
@@ -105,7 +105,7 @@ def test_a_folder_of_pictures_and_volumes(tmp_path: Path, bundle: Path) -> None:
     ]
     spacings = {case["case"]: case["spacing_mm"] for case in manifest(out)}
     assert spacings == {"equal": None, "grey": None, "volume": [1.5, 1.25, 10.0]}
-    found = json.loads((out / "statistics.json").read_text())["cases"]
+    found = json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]
     assert found["grey"]["structures"]["RV"]["voxels"] == int((EXPECTED[..., 0] == 1).sum())
     again, _ = run(scans, out, bundle)
     assert {case.outcome for case in again.cases} == {"exists"}
@@ -223,7 +223,7 @@ def test_overlapping_structures_lesions_and_instances(tmp_path: Path, nested: Pa
     assert instances.dtype == np.uint16
     assert (instances[4, 4, 2], instances[2, 2, 1], np.count_nonzero(instances)) == (1, 2, 5)
     assert summary.cases[0].others == [str(out / "a_instances.nii.gz")]
-    found = json.loads((out / "statistics.json").read_text())["cases"]["a"]
+    found = json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]["a"]
     assert found["structures"]["lungs"]["ml"] == pytest.approx(72 * 0.02)
     assert found["lesions"]["infection"]["count"] == 2
     assert visible(out) == [

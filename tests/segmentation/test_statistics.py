@@ -90,7 +90,7 @@ def test_every_frame_has_its_lesions(tmp_path: Path) -> None:
 def test_the_file_is_json_and_keeps_other_cases(chest: Path, tmp_path: Path) -> None:
     save_statistics(tmp_path / "s.json", {"a": measure(chest, chest, BOTH, lesions=LESIONS)}, BOTH)
     save_statistics(tmp_path / "s.json", {"b": measure(chest, chest, BOTH)}, BOTH)
-    content = json.loads((tmp_path / "s.json").read_text())
+    content = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert set(content["cases"]) == {"a", "b"}
     assert content["labels"] == BOTH
 
