@@ -75,6 +75,9 @@ def mean_field(
 class MeanFieldCRFd(MapTransform):
     """`mean_field` on the working grid of the network, before the mask is taken back to the image's own.
 
+    Measured with the weights of bundles/acdc on 8 held-out volumes: mean Dice 0.865 without and 0.866 with it (RV
+    -0.007, MYO +0.007, LV +0.001), 1.2 s of one core per volume. It is for noisier masks than these.
+
     Args:
         keys: logits (classes, x, y, z).
         ref_key: the preprocessed image on the same grid, a MetaTensor: intensities and spacing.
