@@ -40,7 +40,9 @@ def elsewhere(tmp_path):
 
     def run(*command, cwd, ok=True):
         environment = os.environ | {"PYTHONPATH": str(blocked)}
-        done = subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8"
+        )
         assert not ok or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         return done
 

@@ -20,9 +20,9 @@ def change(folder, name, path, value):
     """Set `a#b#0` in a configuration."""
     file = folder / "configs" / f"{name}.json"
     config = node = json.loads(file.read_text(encoding="utf-8"))
-    *steps, last = path.split("#")
+    *steps, last = (int(step) if step.isdigit() else step for step in path.split("#"))
     for step in steps:
-        node = node[int(step)] if isinstance(node, list) else node[step]
+        node = node[step]
     if value is None:
         del node[last]
     else:
@@ -124,7 +124,7 @@ def test_training_that_sees_something_else(packed):
 
 
 def test_masks_that_come_back_wrong(packed):
-    change(packed, "inference", "postprocessing#transforms#0#labels", {"RV": 1, "MYO": 2, "LV": 3, "other": 4})
+    change(packed, "inference", "postprocessing#transforms#2#labels", {"RV": 1, "MYO": 2, "LV": 3, "other": 4})
     assert "another label" in told(packed)["masks"]
 
 
