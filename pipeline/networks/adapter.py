@@ -15,8 +15,8 @@ class Adapter(nn.Module):
     """Volumes of any size in, one tensor of logits out.
 
     A 2D network sees each slice of a volume as one item of its batch. An input whose size is no multiple of what the
-    network needs is continued at its far end by its last voxels, and the answer is cut back. Of several outputs (deep
-    supervision, U-Net++) the first one is returned.
+    network needs, or of which it would leave a single voxel (nothing to normalise), is continued at its far end by its
+    last voxels, and the answer is cut back. Of several outputs (deep supervision, U-Net++) the first one is returned.
 
     Args:
         network: 2D or 3D; recognised by its first convolution.
@@ -49,7 +49,7 @@ class Adapter(nn.Module):
 
     def _fitted(self, x: torch.Tensor) -> torch.Tensor:
         shape = x.shape[2:]
-        missing = [-n % multiple for n, multiple in zip(shape, self.multiple, strict=True)]
+        missing = self._missing(shape)
         if any(missing):
             x = F.pad(x, [side for n in reversed(missing) for side in (0, n)], mode="replicate")
         if self.size is not None and tuple(x.shape[2:]) != self.size:
@@ -58,6 +58,15 @@ class Adapter(nn.Module):
         y = self.network(x)
         y = y[0] if isinstance(y, list | tuple) else y
         return y[(..., *(slice(n) for n in shape))] if any(missing) else y
+
+    def _missing(self, shape: Sequence[int]) -> list[int]:
+        """Voxels to add along each axis."""
+        missing = [-n % multiple for n, multiple in zip(shape, self.multiple, strict=True)]
+        longest = max(range(len(shape)), key=lambda axis: self.multiple[axis])
+        one_left = all(n + more == multiple for n, more, multiple in zip(shape, missing, self.multiple, strict=True))
+        if one_left and self.size is None and self.multiple[longest] > 1:
+            missing[longest] += self.multiple[longest]
+        return missing
 
 
 def _spatial_dims(network: nn.Module) -> int:

@@ -30,7 +30,7 @@ NARROW = {
     "deepmedic": {"channels": [4] * 8, "classifier": [4]},
     "segresnet": {"network#init_filters": 8},
     "unetr": {"network#hidden_size": 12, "network#mlp_dim": 12, "network#num_heads": 2, "network#feature_size": 4},
-    "swin_unetr": {"network#feature_size": 12},
+    "swin_unetr": {"network#feature_size": 12, "network#depths": [1, 1, 1, 1]},
     "mednext": {"network#init_filters": 4},
     "highresnet": {
         "network#layer_params": [
@@ -43,7 +43,8 @@ NARROW = {
     "light": {"network#channels": [4] * 5},
 }
 NEEDS = {"unetr": "einops", "swin_unetr": "einops"}
-IN_PLANE, SLAB = [64, 64, 1], [48, 48, 12]
+IN_PLANE, SLAB, SMALL_SLAB = [64, 64, 1], [48, 48, 12], [32, 32, 12]
+COSTLY = ("swin_unetr", "vnet")  # in 3D, and nothing to make narrower
 CPU = {"device": "$torch.device('cpu')", "in_channels": 1, "out_channels": 4, "cache_rate": 0.0}
 
 
@@ -66,7 +67,9 @@ def parse(config: str, network: dict | str, patch_size: list[int], **settings) -
 @pytest.mark.parametrize("patch_size", [IN_PLANE, SLAB], ids=["in_plane", "slab"])
 def test_entry_trains_a_step_and_segments_ten_slices(name, patch_size):
     pytest.importorskip(NEEDS.get(name, "monai"), reason=f"MONAI's network for {name} needs einops")
-    train = parse("train", narrow(name), patch_size, precision="bf16")
+    patch_size = SMALL_SLAB if patch_size == SLAB and name in COSTLY else patch_size
+    # bf16 convolutions are wrong where an output is one voxel wide (pytorch issue 169688), as in small slabs here
+    train = parse("train", narrow(name), patch_size, precision="fp32")
     network, loss, optimizer, inferer = (
         train.get_parsed_content(key) for key in ("network", "loss", "optimizer", "train#inferer")
     )
@@ -84,8 +87,8 @@ def test_entry_trains_a_step_and_segments_ten_slices(name, patch_size):
     other = use.get_parsed_content("network")
     other.load_state_dict(network.state_dict())
     with torch.no_grad():
-        segmented = use.get_parsed_content("inferer")(torch.randn(1, 1, 70, 44, 10), other.eval())
-    assert segmented.shape == (1, 4, 70, 44, 10)
+        segmented = use.get_parsed_content("inferer")(torch.randn(1, 1, 60, 30, 10), other.eval())
+    assert segmented.shape == (1, 4, 60, 30, 10)
     assert segmented.isfinite().all()
 
 

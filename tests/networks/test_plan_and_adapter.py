@@ -71,11 +71,18 @@ def test_slices_keep_their_places():
     assert torch.allclose(whole[1, :, :, :, 2], flip(x[1:, :, :, :, 2])[0], atol=1e-6)
 
 
-@pytest.mark.parametrize(("dims", "multiples", "seen"), [(2, 4, (8, 8)), (3, [4, 4, 2], (8, 8, 4)), (3, 8, (8, 8, 8))])
+@pytest.mark.parametrize(("dims", "multiples", "seen"), [(2, 4, (8, 8)), (3, [4, 4, 2], (8, 8, 4)), (3, 8, (16, 8, 8))])
 def test_the_input_is_continued_to_the_multiple_and_the_answer_cut_back(dims, multiples, seen):
+    """And once more where the network would leave one voxel of it."""
     spy, x = Spy(dims), torch.randn(1, 1, 5, 6, 3)
     assert torch.equal(Adapter(spy, multiple=multiples)(x), x)
     assert spy.sizes[0][2:] == seen
+
+
+def test_a_network_that_needs_no_multiple_sees_the_input_as_it_is():
+    spy = Spy(3)
+    Adapter(spy)(torch.zeros(1, 1, 1, 1, 1))
+    assert spy.sizes == [(1, 1, 1, 1, 1)]
 
 
 def test_it_is_continued_by_its_last_voxels():
