@@ -183,6 +183,8 @@ def _protocol(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
     )
     deviation = (
         "Deviations from the paper's words: batch normalisation after each convolution (it names none), and padded "
-        "convolutions, so that answers have the images' size (it says unpadded, and gives no size of the answers)."
+        "convolutions, so that answers have the images' size (it says unpadded, and gives no size of the answers); the "
+        "last up-convolution does not halve its channels, as MONAI's BasicUNet has it."
     )
-    return [Text(f"Stated: {', '.join(words)}."), Text(deviation), table]
+    stated_words = f"Stated: {', '.join(words)} (its figure 1 is the U-Net of 2015, 64 channels at the top)."
+    return [Text(stated_words), Text(deviation), table]

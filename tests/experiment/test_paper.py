@@ -102,6 +102,23 @@ def test_the_way_to_256_and_back_keeps_every_structure_in_its_place(phantom_acdc
     assert min(row["dice"] for row in rows) > 0.93, "half a voxel's shift costs the thin myocardium more than that"
 
 
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "root", "case"), [("acdc", "acdc_root", 4), ("covid19_slices", "covid_root", 7)])
+def test_real_slices_find_back_to_their_own_grid(name, root, case, request, tmp_path):
+    home = request.getfixturevalue(root)
+    found = parser(name, dataset_dir=str(home), output_dir=str(tmp_path), width=2)
+    item = dict(found.get_parsed_content("train#volumes").data[case])
+    there = found.get_parsed_content("label_preprocessing")(found.get_parsed_content("preprocessing")(item))
+    assert there["image"].shape[1:3] == (256, 256)
+    truth = there["label"][0].numpy()
+    resampled = found.get_parsed_content("train#label_resampling").transforms[0](dict(there))["label"]
+    labels = found.get_parsed_content("labels")
+    masks = [resampled[0] == number for number in ([0] if name == "acdc" else []) + list(labels.values())]
+    restored = found.get_parsed_content("postprocessing")({**there, "pred": torch.stack(masks).float() - 0.5})["pred"]
+    rows = score_case(restored[0].numpy(), truth, (1, 1, 1), labels).structures
+    assert min(row["dice"] for row in rows) > 0.95
+
+
 @pytest.mark.parametrize(("name", "phantom"), [("acdc", "phantom_acdc"), ("covid19_slices", "phantom_covid19_slices")])
 def test_an_epoch_is_every_slice_once_and_the_last_weights_are_scored(name, phantom, tmp_path, request):
     home = request.getfixturevalue(phantom)
