@@ -11,6 +11,9 @@ def main() -> None:
     """Run the command line: 0 good, 1 failed work, 2 bad input (one line for each problem, no traceback)."""
     from pipeline.cli import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode loses a sign, not the result
     try:
         app()
     except DataError as error:
