@@ -164,7 +164,13 @@ def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, li
 
 
 def verdict(part: DataResults) -> str:
-    """One sentence for the top: whether the paper's claim holds on this data."""
+    """For the top: whether the paper's claim holds on this data, and a warning where there is one seed only."""
+    told = _verdict(part)
+    seeds = {result.run.levels.get("seed") for results in part.by_alpha.values() for result in results}
+    return told if len(seeds) > 1 else f"{told} One training of each loss: the chance of the training is not ruled out."
+
+
+def _verdict(part: DataResults) -> str:
     pairs = part.others()
     if not pairs:
         return f"{part.name}: only one loss is finished, so nothing can be compared."

@@ -110,6 +110,7 @@ def test_full_runs_stand_beside_the_paper(experiment):
     ]
     text = "\n".join(lines(folder))
     assert "the claim that adding Dice (CE + DL against CE) improves all three measures holds here" in text
+    assert "One training of each loss" not in text
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,7 @@ def test_errors_at_edges_and_small_targets(experiment):
         {("acdc", "0", "0"): np.full(8, 0.8), ("acdc", "1", "0"): 0.8 + np.array([1, 2, 3, 4, 4, 5, 6, 7]) / 100}
     )
     write_experiment_report(folder)
+    assert any("One training of each loss" in line for line in lines(folder)), "one seed is no proof"
     row = next(line for line in lines(folder) if "| up to 3 mm |" in line)
     assert [cell.strip() for cell in row.split("|")[4:9]] == ["33%", "20.00 %", "**16.00 %**", "-20%", "0.008"]
     rows = [line.split("|") for line in lines(folder) if line.startswith("| ACDC | CE + DL | small |")]
