@@ -9,7 +9,7 @@ import typer
 from pipeline import __version__
 from pipeline.cli.check import check
 from pipeline.cli.datalist import app as datalist
-from pipeline.cli.experiment import experiment
+from pipeline.cli.experiment import ManyValues, experiment
 from pipeline.cli.losses import losses
 from pipeline.cli.package import package, verify
 from pipeline.cli.phantom import app as phantom
@@ -30,8 +30,9 @@ app = typer.Typer(
 )
 app.add_typer(datalist, name="datalist")
 app.add_typer(phantom, name="phantom")
-for verb in (check, segment, score, experiment, losses, package, verify):
+for verb in (check, segment, score, losses, package, verify):
     app.command()(verb)
+app.command(cls=ManyValues)(experiment)
 
 
 @app.callback(invoke_without_command=True)
