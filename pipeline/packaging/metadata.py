@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata as installed
 from pathlib import Path
 from typing import Any
-
-from packaging.utils import canonicalize_name
 
 from pipeline.errors import Problem
 from pipeline.files import read_json
@@ -42,7 +41,7 @@ def filled(
         score: {"metric": name, "score": number} of the weights, if it is known.
     """
     named = [*map(_distribution, imported), *COMMAND_LINE, *metadata.get("required_packages_version", {})]
-    required = {canonicalize_name(name): name for name in named if name not in OWN_KEYS}
+    required = {_canonical(name): name for name in named if name not in OWN_KEYS}
     meta = {
         **metadata,
         **{key: _version(package) for package, key in OWN_KEYS.items()},
@@ -89,6 +88,10 @@ def problems_of(metadata: Mapping[str, Any], source: str) -> list[Problem]:
 def _sentence(error: Any) -> str:
     place = "#".join(map(str, error.absolute_path))
     return f"{place}: {error.message}" if place else error.message
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()  # PEP 503
 
 
 def _distribution(module: str) -> str:
