@@ -7,6 +7,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+LABEL_VENV  := .venv-label
+LABEL_READY := $(LABEL_VENV)/.ready
+
 # make demo BUNDLE=covid19: another bundle. Without DATA phantoms are written into data/; with it, the real set is trained
 # on briefly.
 BUNDLE ?= acdc
@@ -23,14 +26,16 @@ EPOCHS ?= $(if $(DATA),6,$(EPOCHS_$(BUNDLE)))
 RUN    ?= runs/demo/$(BUNDLE)
 CONFIG := bundles/$(BUNDLE)/train.json
 
-.PHONY: demo test lint help clean
+.PHONY: demo test label-test faults lint help clean
 
 help:
 	@echo "make demo                     phantoms, a short training, masks and a report (under 10 minutes on 2 cores)"
 	@echo "make demo DATA=path/to/acdc   the same on the real ACDC set"
 	@echo "make demo BUNDLE=covid19      the same for lungs and infections in chest CT (or covid19_slices)"
 	@echo "make test                     lint and every test"
-	@echo "make clean                    remove $(VENV) and runs/demo"
+	@echo "make label-test               packed bundles in a real MONAI Label server, in an environment of its own"
+	@echo "make faults                   bad input and interruptions of every kind"
+	@echo "make clean                    remove $(VENV), $(LABEL_VENV) and runs/demo"
 
 $(READY): setup.cfg constraints.txt
 	@test -n "$(PYTHON)" || { echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -60,8 +65,21 @@ test: $(READY)
 	@echo "==> tests"
 	@$(BIN)/python -m pytest
 
+$(LABEL_READY): constraints-label.txt docker/install_label.sh
+	@test -n "$(PYTHON)" || { echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "==> installing MONAI Label into $(LABEL_VENV)"
+	@test -x $(LABEL_VENV)/bin/python || $(PYTHON) -m venv $(LABEL_VENV)
+	@PIP="$(LABEL_VENV)/bin/pip --quiet --disable-pip-version-check" sh docker/install_label.sh
+	@touch $(LABEL_READY)
+
+label-test: $(READY) $(LABEL_READY)
+	@VOLSEG_LABEL_PYTHON=$(CURDIR)/$(LABEL_VENV)/bin/python $(BIN)/python -m pytest tests/label -s
+
+faults: $(READY)
+	@$(BIN)/python -m pytest tests/faults
+
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) runs/demo
+	rm -rf $(VENV) $(LABEL_VENV) runs/demo
