@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from pipeline.errors import Problem
+from pipeline.intensity_scale import scale_of
 from pipeline.preflight.geometry import unlike_pixdim
 from pipeline.preflight.label_rules import TINY
 from pipeline.preflight.listing import Case, Listing
@@ -13,8 +14,6 @@ from pipeline.preflight.result import Finding
 from pipeline.preflight.scan import Scan
 from pipeline.preflight.voxels import Piece
 from pipeline.volumes import is_picture
-
-SCALES = {"Hounsfield units": -50.0, "Hounsfield units + 1024": 300.0, "grey levels 0..255": 1.0}
 
 
 def duplicate_findings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[tuple[bool, Finding]]:
@@ -92,7 +91,7 @@ def scale_warnings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator
     for case in cases:
         piece = _piece(case, scans)
         if piece is not None and piece.low < piece.high:
-            scales[case] = next((name for name, least in SCALES.items() if _is(name, least, piece)), "grey levels 0..1")
+            scales[case] = scale_of(piece.low, piece.high)
     count = Counter(scales.values()).most_common()
     for scale, number in count[1:]:
         case = next(case for case, own in scales.items() if own == scale)
@@ -149,8 +148,3 @@ def _image_key(case: Case, scans: Mapping[str, Scan]) -> Hashable | None:
 def _piece(case: Case, scans: Mapping[str, Scan]) -> Piece | None:
     scan = scans[case.images[0]]
     return None if scan.problems else scan.pieces.get(case.index)
-
-
-def _is(name: str, least: float, piece: Piece) -> bool:
-    """The rule of `pipeline.transforms.HounsfieldWindowd`."""
-    return piece.low < least if name == "Hounsfield units" else piece.high > least

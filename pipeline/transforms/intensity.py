@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -12,20 +11,11 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from pipeline.intensity_scale import Scale, scale_of
+
 logger = logging.getLogger("pipeline")
 
-BELOW_ZERO = -50.0  # resampling may undershoot grey levels a little; air and lung lie far lower in HU
-GREY_LEVELS = 300.0
 OFFSET = 1024.0  # what DICOM's unsigned storage adds to HU
-
-
-class Scale(StrEnum):
-    """What a file's numbers mean."""
-
-    HOUNSFIELD = "Hounsfield units"
-    SHIFTED = "Hounsfield units + 1024"
-    GREY = "grey levels 0..255, windowed before"
-    UNIT = "grey levels 0..1, windowed before"
 
 
 class HounsfieldWindowd(MapTransform):
@@ -68,15 +58,6 @@ class HounsfieldWindowd(MapTransform):
         low, high = ends[scale]
         image = image.to(torch.float32, copy=True)
         return image.sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1.0, 1.0)
-
-
-def scale_of(low: float, high: float) -> Scale:
-    """What an image's numbers mean, from its smallest and its largest one."""
-    if low < BELOW_ZERO:
-        return Scale.HOUNSFIELD
-    if high > GREY_LEVELS:
-        return Scale.SHIFTED
-    return Scale.GREY if high > 1.0 else Scale.UNIT
 
 
 def _name(data: Mapping[Hashable, Any], key: Hashable) -> str:

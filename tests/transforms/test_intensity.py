@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
+from pipeline.intensity_scale import Scale, scale_of
 from pipeline.transforms import HounsfieldWindowd
-from pipeline.transforms.intensity import Scale, scale_of
 
 
 def chest():
