@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from pipeline.errors import DataError, Problem
+from pipeline.launch import attempt
 from pipeline.losses.common import ImageLoss
 from pipeline.losses.consistency import ramp_up
 
@@ -22,6 +24,10 @@ DEFAULTS = {
     "balance": False,
     "labelled_only": False,
 }
+
+
+class NegativeWeightError(DataError, ValueError):
+    """A weight that the user gave: one line and exit code 2 where a bundle is started on the command line."""
 
 
 class CompoundLoss(nn.Module):
@@ -47,14 +53,15 @@ class CompoundLoss(nn.Module):
                 is 0.
 
     Raises:
-        ValueError: no term, an unknown key, a negative weight, or a balanced first term.
+        ValueError: no term, an unknown key, or a balanced first term.
+        NegativeWeightError: a negative weight (a ValueError, too).
     """
 
     context: dict | None = None  # see ImageLoss
 
     def __init__(self, terms: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
-        _check(terms)
+        attempt(_check, terms)
         self.losses = nn.ModuleList(term["loss"] for term in terms)
         self.settings = [{key: term.get(key, default) for key, default in DEFAULTS.items()} for term in terms]
         self.epoch = 0
@@ -155,14 +162,16 @@ class CompoundLoss(nn.Module):
 def _check(terms: Sequence[Mapping[str, Any]]) -> None:
     if not terms:
         raise ValueError("a CompoundLoss needs at least one term")
-    for term in terms:
+    for number, term in enumerate(terms, start=1):
         unknown = sorted(set(term) - {"loss", *DEFAULTS})
         if unknown:
             raise ValueError(f"a term has the keys loss, {', '.join(DEFAULTS)}; unknown: {', '.join(unknown)}")
         if not isinstance(term.get("loss"), nn.Module):
             raise ValueError(f"a term needs a loss, got {term.get('loss')!r}")
         if term.get("weight", 1.0) < 0:
-            raise ValueError(f"weights must not be negative, got {term['weight']}")
+            remedy = "Give 0 to leave the term out (the bundles' key is hausdorff_weight)"
+            where, expected = f"term {number} of the loss", "a weight that is not negative"
+            raise NegativeWeightError(Problem(where, expected, f"{term['weight']:g}", remedy))
     if terms[0].get("balance"):
         raise ValueError("the first term is what the others are balanced against")
 

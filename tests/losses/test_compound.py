@@ -230,3 +230,12 @@ def test_any_other_loss_is_left_alone():
 
     LossSchedule(nn.MSELoss()).attach(Engine())
     LossSchedule(lambda x, y: x.sum()).attach(Engine())
+
+
+def test_a_negative_weight_on_the_command_line_is_one_line_and_exit_code_2(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["/somewhere/monai/bundle/__main__.py", "run"])
+    with pytest.raises(SystemExit) as stop:
+        CompoundLoss([{"loss": Constant()}, {"loss": Constant(), "weight": -0.5}])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("volseg: term 2 of the loss: expected a weight that is not negative, found -0.5.")
