@@ -2,11 +2,18 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
+from typer.testing import CliRunner
+
+from pipeline.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -26,9 +33,34 @@ def volseg(*arguments, code=0):
     return done.stdout, done.stderr
 
 
+def leaves(command=None, words=()):
+    """(words, command) of every command below this one, the whole command line's by default."""
+    command = command or typer.main.get_command(app)
+    if not isinstance(command, TyperGroup):
+        return [(words, command)]
+    return [leaf for name, child in command.commands.items() for leaf in leaves(child, (*words, name))]
+
+
+def examples():
+    """The commands that --help shows and those of the pages, as words after `volseg`."""
+    for words, command in leaves():
+        _, found, shown = command.help.partition("Example")
+        assert found, f"{' '.join(words)} has no example"
+        lines = [part.partition("volseg ")[2] for part in " ".join(shown.split()).split(";")]
+        assert all(line.startswith(" ".join(words[:1])) for line in lines), "an example of another verb"
+        yield from map(shlex.split, lines)
+    for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^(?:\.venv/bin/)?volseg (.*)$", text, flags=re.MULTILINE):
+            if not line.startswith("volseg: "):
+                yield [word.partition("|")[0] for word in shlex.split(line, comments=True)]
+
+
 def test_help_names_every_verb_and_loads_neither_torch_nor_monai():
     told, _ = volseg("--help")
-    assert all(verb in told for verb in ("datalist", "phantom", "segment", "score"))
+    verbs = {words[0] for words, _ in leaves()}
+    assert verbs == {"check", "datalist", "experiment", "losses", "package", "phantom", "score", "segment", "verify"}
+    assert all(re.search(rf"^\W*{verb}\b", told, flags=re.MULTILINE) for verb in verbs)
     heavy = "import sys, pipeline.cli; print([m for m in ('torch', 'monai', 'numpy', 'pandas') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", heavy], capture_output=True, encoding="utf-8", cwd=REPOSITORY, check=True
@@ -36,9 +68,37 @@ def test_help_names_every_verb_and_loads_neither_torch_nor_monai():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("verb", [("segment",), ("score",), ("datalist", "acdc"), ("phantom", "acdc")])
-def test_each_verb_has_an_example(verb):
-    assert "Example" in volseg(*verb, "--help")[0]
+@pytest.mark.parametrize(("words", "command"), leaves(), ids=[" ".join(words) for words, _ in leaves()])
+def test_each_verb_tells_its_options_and_an_example(words, command):
+    done = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "160", "NO_COLOR": "1"})
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert "Example" in told
+    options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+    assert all(option in told for option in options)
+
+
+def test_the_examples_of_help_and_pages_parse():
+    """Read as the command line reads them, without doing anything: options exist, values have their types."""
+    found = list(examples())
+    parsers = dict(leaves())
+    for words in found:
+        verb = next(path for path in parsers if tuple(words[: len(path)]) == path)
+        try:
+            parsers[verb].make_context(" ".join(verb), words[len(verb) :])
+        except Exception as error:
+            pytest.fail(f"volseg {shlex.join(words)}: {error!r}")
+    assert {words[0] for words in found} == {path[0] for path in parsers}
+
+
+def test_an_experiment_is_listed_without_being_run(tmp_path):
+    out = tmp_path / "out"
+    told, _ = volseg("experiment", "paper", "--quick", "--data", f"acdc={tmp_path}", "-o", out, "--dry-run")
+    assert [line.split(":")[0] for line in told.splitlines() if line.startswith("acdc")] == [
+        f"acdc_alpha{alpha}_seed0_fold0" for alpha in (0, 1)
+    ]
+    assert told.splitlines()[-1] == f"4 runs, to be written to {out}"
+    assert not out.exists()
 
 
 def test_the_console_script_is_installed():
