@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 MANY = ("--datasets", "--alphas", "--seeds", "--folds", "--data", "--set")
+DATASETS = "paper: acdc, covid19 (infection), lungs; default acdc covid19."
 
 
 class ManyValues(TyperCommand):
@@ -30,7 +31,7 @@ class ManyValues(TyperCommand):
 def experiment(
     grid: Annotated[str, typer.Argument(help="paper, or a grid file such as experiments/alpha.json.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default runs/NAME.")] = None,
-    datasets: Annotated[list[str] | None, typer.Option(help="paper: acdc, covid19 (infection), lungs.")] = None,
+    datasets: Annotated[list[str] | None, typer.Option(help=DATASETS)] = None,
     alphas: Annotated[list[float] | None, typer.Option(help="paper: weights of the Dice term; default 0 1.")] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="paper: default 0 1 2, with --quick 0.")] = None,
     folds: Annotated[list[int] | None, typer.Option(help="paper: folds that are held out; default 0.")] = None,
@@ -48,39 +49,57 @@ def experiment(
     """Train and score a grid of runs, one after the other, and write one report.
 
     What is finished is not run again; what was stopped goes on where it was; what fails is named, and the rest is done
-    (exit code 1). Options marked paper are of the paper's experiment; a grid file has its own settings.
+    (exit code 1). Options marked paper are of the paper's experiment alone; a grid file has its own settings.
 
     Examples: volseg experiment paper --quick;
     volseg experiment paper --datasets acdc --seeds 0 1 --data acdc=path/to/acdc --set width=16 epochs=30;
     volseg experiment experiments/alpha.json --processes 2
     """
     from pipeline import experiment as experiments
+    from pipeline.experiment import paper
 
+    given = {"datasets": datasets, "alphas": alphas, "seeds": seeds, "folds": folds}
+    phantoms: dict[str, str] = {}
     if grid == "paper":
-        given = {"datasets": datasets, "alphas": alphas, "seeds": seeds, "folds": folds}
-        wanted = _paper(given, _pairs(data or []), output, option or [], quick=quick)
+        wanted, phantoms = _paper(given, _pairs(data or []), output, option or [], quick=quick)
     else:
+        _refuse(grid, given | {"data": data, "set": option, "quick": quick})
         wanted = experiments.load_grid(grid)
     out = output or Path("runs") / wanted.name
     if dry_run:
         _list(wanted, out)
         return
-    outcomes = [] if report_only else experiments.run_grid(wanted, out, processes=processes)
+    outcomes = []
+    if not report_only:
+        for name, folder in phantoms.items():
+            paper.write_phantoms(name, folder)
+        outcomes = experiments.run_grid(wanted, out, processes=processes)
     _conclude(out, outcomes)
 
 
-def _paper(given: dict[str, Any], data: dict[str, str], output: Path | None, option: list[str], *, quick: bool) -> Any:
+def _paper(
+    given: dict[str, Any], data: dict[str, str], output: Path | None, option: list[str], *, quick: bool
+) -> tuple[Any, dict[str, str]]:
+    """The grid, and the data sets for which phantoms have to be written, with their folders."""
     from pipeline.cli.segment import _setting
     from pipeline.experiment import paper
 
     levels = {name: value for name, value in given.items() if value}
     levels.setdefault("datasets", ["acdc", "covid19"])
+    phantoms: dict[str, str] = {}
     if quick:
         levels.setdefault("seeds", [0])
         home = (output or Path("runs/paper_quick")) / "phantoms"
-        for name in paper.missing_data(levels["datasets"], data):
-            data[name] = str(paper.write_phantoms(name, home / name))
-    return paper.paper_grid(**levels, data=data, quick=quick, settings=dict(map(_setting, option)))
+        phantoms = {name: str(home / name) for name in paper.missing_data(levels["datasets"], data)}
+    settings = dict(map(_setting, option))
+    return paper.paper_grid(**levels, data=data | phantoms, phantoms=phantoms, quick=quick, settings=settings), phantoms
+
+
+def _refuse(grid: str, given: dict[str, Any]) -> None:
+    """Options of the paper's experiment, given with a grid file, would change nothing."""
+    words = [f"--{name}" for name, value in given.items() if value]
+    if words:
+        raise typer.BadParameter(f"only for the paper's experiment: {', '.join(words)}; write the settings into {grid}")
 
 
 def _list(grid: Any, out: Path) -> None:
@@ -95,10 +114,12 @@ def _conclude(out: Path, outcomes: list[Any]) -> None:
     from pipeline.report.experiment import write_experiment_report
 
     failed = [outcome for outcome in outcomes if outcome.error or outcome.state != "finished"]
-    page = write_experiment_report(out)
     for outcome in failed:
         print(f"{outcome.run.name}: {outcome.state}" + (f": {outcome.error}" if outcome.error else ""))
-    print(f"Report: {page}")
+    if outcomes and len(failed) == len(outcomes):
+        print("No run is finished, so there is no report.")
+    else:
+        print(f"Report: {write_experiment_report(out)}")
     raise typer.Exit(1 if failed else 0)
 
 

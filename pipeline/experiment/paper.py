@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def paper_grid(
     seeds: Sequence[int] = (0, 1, 2),
     folds: Sequence[int] = (0,),
     data: Mapping[str, str] | None = None,
+    phantoms: Collection[str] = (),
     quick: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Grid:
@@ -96,15 +97,16 @@ def paper_grid(
 
     Args:
         datasets: of `DATA`.
-        alphas, seeds, folds: levels; the first alpha is what the others are compared with.
+        alphas, seeds, folds: levels; the least alpha is what the others are compared with.
         data: data set -> its folder; default that of `DATA`.
+        phantoms: data sets whose folder will hold phantoms; one that holds them already is recognised.
         quick: the reduced sizes of `QUICK`, for a trial of the whole in minutes.
         settings: keys of the configuration for every run; they win.
 
     Raises:
         DataError: an unknown data set, or nothing to vary.
     """
-    unknown = [name for name in datasets if name not in DATA]
+    unknown = [name for name in dict.fromkeys([*datasets, *(data or {})]) if name not in DATA]
     problems = [Problem(name, "one of " + ", ".join(DATA), "another name", "Choose of these") for name in unknown]
     for axis, levels in {"datasets": datasets, "alphas": alphas, "seeds": seeds, "folds": folds}.items():
         if not levels:
@@ -112,15 +114,15 @@ def paper_grid(
     if problems:
         raise DataError(problems)
     homes = {name: str((data or {}).get(name, DATA[name].home)) for name in datasets}
-    levels = {name + (PHANTOMS if is_phantom(homes[name]) else ""): name for name in datasets}
+    levels = {name + (PHANTOMS if name in phantoms or is_phantom(homes[name]) else ""): name for name in datasets}
     axes = {
         "dataset": {level: _settings(name, homes[name], quick=quick) for level, name in levels.items()},
-        "alpha": [_plain(alpha) for alpha in alphas],
+        "alpha": [_plain(alpha) for alpha in sorted(alphas)],
         "seed": list(seeds),
         "fold": list(folds),
     }
     common = {**(QUICK if quick else {}), "evaluate": {"val_limit": None}}
-    baseline = {"alpha": str(_plain(alphas[0]))}
+    baseline = {"alpha": str(_plain(min(alphas)))}
     runs = [replace(run, settings=run.settings | dict(settings or {})) for run in expand(axes, common)]
     runs = tuple(sorted(runs, key=lambda run: seeds.index(int(run.levels["seed"]))))
     return Grid("paper_quick" if quick else "paper", TITLE, runs, baseline, kind="paper")
@@ -159,8 +161,8 @@ def is_phantom(folder: str | Path) -> bool:
 
 
 def missing_data(datasets: Sequence[str], data: Mapping[str, str]) -> list[str]:
-    """The data sets whose folder is not there and was not named by the user."""
-    return [name for name in datasets if name not in data and not Path(DATA[name].home).is_dir()]
+    """The data sets of `DATA` whose folder is not there and was not named by the user."""
+    return [name for name in datasets if name in DATA and name not in data and not Path(DATA[name].home).is_dir()]
 
 
 def write_phantoms(name: str, folder: str | Path) -> Path:

@@ -70,9 +70,7 @@ def run_grid(
     worker = _Worker(out, command or bundle_command, _environment(processes))
     outcomes = _stage(grid.name, grid.runs, out, worker, processes, shown=progress)
     ready = {outcome.run.name for outcome in outcomes if outcome.state is State.FINISHED}
-    tests = [
-        run for run in runs_on_test_list(grid, out) if {Path(m).parts[-3] for m in run.evaluate["members"]} <= ready
-    ]
+    tests = [run for run in runs_on_test_list(grid, out) if _trained(run) <= ready]
     return outcomes + _stage(f"{grid.name}: test list", tests, out, worker, processes, shown=progress)
 
 
@@ -126,14 +124,21 @@ class _Worker:
 
     def __call__(self, run: Run) -> Outcome:
         folder = self.out / run.name
-        with lock(folder, self.stopped) as held:
-            if held is None or state_of(folder) is State.FINISHED:
-                return Outcome(run, state_of(folder))
-            started = time.perf_counter()
-            write_card(folder, run, error="")
-            error = self._commands(run, folder, held)
-            seconds = round(card(folder).get("seconds", 0) + time.perf_counter() - started, 1)
-            write_card(folder, run, error=error, seconds=seconds)
+        try:
+            with lock(folder, self.stopped) as held:
+                return self._finish(run, folder, held)
+        except OSError as error:  # a folder that cannot be written costs this run, not the others
+            return Outcome(run, State.FAILED, str(error))
+
+    def _finish(self, run: Run, folder: Path, held: IO[str] | None) -> Outcome:
+        """Do what is missing and note it in the folder's card; nothing where the grid was stopped before."""
+        if held is None or state_of(folder) is State.FINISHED:
+            return Outcome(run, state_of(folder))
+        started = time.perf_counter()
+        write_card(folder, run, error="")
+        error = self._commands(run, folder, held)
+        seconds = round(card(folder).get("seconds", 0) + time.perf_counter() - started, 1)
+        write_card(folder, run, error=error, seconds=seconds)
         return Outcome(run, state_of(folder), error)
 
     def _commands(self, run: Run, folder: Path, held: IO[str]) -> str:

@@ -108,10 +108,19 @@ def _locked(file: IO[str]) -> bool:
 
 
 def check_all(out: Path, runs: tuple[Run, ...]) -> None:
-    """Raise one DataError that names every folder that holds another run."""
+    """Raise one DataError that names every folder that holds another run, and data folders that are not there."""
     problems = [problem for run in runs for problem in check_same(out / run.name, run)]
+    problems += check_data([run for run in runs if state_of(out / run.name) is not State.FINISHED])
     if problems:
         raise DataError(problems)
+
+
+def check_data(runs: list[Run]) -> list[Problem]:
+    """The data folders that runs name in their settings and that are not there."""
+    homes = dict.fromkeys(str(run.settings["dataset_dir"]) for run in runs if "dataset_dir" in run.settings)
+    plain = [home for home in homes if not home.startswith(("$", "@", "%"))]
+    remedy = "Name the folder: --data NAME=FOLDER, or dataset_dir in the grid file; --quick does with phantoms"
+    return [Problem(home, "a folder of data", "none", remedy) for home in plain if not Path(home).is_dir()]
 
 
 def _difference(there: Any, wanted: Any) -> str:

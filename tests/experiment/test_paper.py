@@ -152,6 +152,12 @@ def test_the_grid_of_the_paper_varies_what_was_asked_for(phantom_acdc):
     assert grid.runs[2].bundle == "bundles/covid19_slices"
 
 
+def test_the_least_alpha_is_the_baseline_in_whatever_order_they_are_given():
+    grid = paper_grid(datasets=["acdc"], alphas=[1, 0.5, 0], seeds=[0], data={"acdc": "nowhere"})
+    assert [run.levels["alpha"] for run in grid.runs] == ["0", "0.5", "1"]
+    assert grid.baseline == {"alpha": "0"}
+
+
 def test_what_is_no_full_run_of_the_paper(phantom_acdc):
     (run,) = paper_grid(datasets=["acdc"], alphas=[1], seeds=[0], data={"acdc": "nowhere"}).runs
     assert deviations(run, run.resolved()) == []

@@ -55,6 +55,25 @@ def test_a_failed_run_is_told_with_its_reason_and_the_others_are_done(toy, tmp_p
     assert "a last line" not in outcomes[1].error
 
 
+def test_a_folder_that_cannot_be_made_costs_its_run_only(toy, tmp_path):
+    grid, command = toy("good", "good")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / grid.runs[0].name).write_text("a file")
+    outcomes = run(grid, command, tmp_path / "out")
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.FINISHED]
+    assert grid.runs[0].name in outcomes[0].error
+
+
+def test_data_that_is_not_there_is_told_before_anything_is_run(toy, tmp_path):
+    grid, command = toy("good", "good", "good")
+    homes = [tmp_path / "no", tmp_path / "neither", tmp_path]
+    runs = [replace(one, settings={"dataset_dir": str(home)}) for one, home in zip(grid.runs, homes, strict=True)]
+    with pytest.raises(DataError) as raised:
+        run(replace(grid, runs=tuple(runs)), command, tmp_path / "out")
+    assert [problem.file for problem in raised.value.problems] == [str(home) for home in homes[:2]]
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_failed_run_goes_on_once_its_cause_is_gone(toy, tmp_path):
     grid, command = toy("fails")
     run(grid, command, tmp_path / "out")
