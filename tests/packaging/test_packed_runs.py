@@ -1,11 +1,11 @@
-"""Packed bundles where this repository cannot be imported: MONAI's own commands, in processes of their own."""
+"""Packed bundles where nothing is installed but the packages of their metadata: MONAI's own commands."""
 
 import json
 import os
 import subprocess
-import sys
 import zipfile
 
+import clean_environment
 import nibabel as nib
 import numpy as np
 import pytest
@@ -31,22 +31,31 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture
-def elsewhere(tmp_path):
-    """A folder and an environment in which `import pipeline` fails."""
-    blocked = tmp_path / "blocked"
-    blocked.mkdir()
-    (blocked / "sitecustomize.py").write_text("import sys\nsys.modules['pipeline'] = None\n")
+@pytest.fixture(scope="module")
+def elsewhere(packed_once, tmp_path_factory):
+    """Runs Python in an environment of what the metadata of the packed acdc bundle asks for."""
+    python = clean_environment.make(
+        tmp_path_factory.mktemp("environment"), clean_environment.requirements_of(packed_once["acdc"])
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
     def run(*command, cwd, ok=True):
-        environment = os.environ | {"PYTHONPATH": str(blocked)}
         done = subprocess.run(
-            [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8"
+            [str(python), *command], cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8"
         )
         assert not ok or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         return done
 
     return run
+
+
+def test_the_environment_has_what_the_metadata_names_and_nothing_of_ours(elsewhere, tmp_path):
+    program = (
+        "from importlib.util import find_spec as f; import sys\n"
+        "print(*(name for name in ('pipeline', 'typer', 'pytest', 'sklearn', 'jsonschema', 'pip') if f(name)))\n"
+        "print(*(name for name in ('torch', 'monai', 'nibabel', 'fire', 'skimage', 'ignite') if not f(name)))"
+    )
+    assert elsewhere("-c", program, cwd=tmp_path).stdout.split() == []
 
 
 def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_acdc, tmp_path):
