@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
+from pipeline.phantoms.folder import check_folder
 from pipeline.phantoms.heart import GROUPS, draw_heart
 from pipeline.phantoms.scan import Grid, Scanner
 
@@ -61,20 +61,9 @@ def _check(out: Path, *, patients: int, size: str, overwrite: bool) -> None:
         problems.append(Problem("patients", "2 to 999", str(patients), "Choose another number"))
     if size not in ("full", "small"):
         problems.append(Problem("size", "full or small", str(size), "Choose one of the two"))
-    there = [name for name in ("training", "testing", "datalist.json") if (out / name).exists()]
-    if there and not (overwrite and _is_phantom(out)):
-        remedy = "Give --overwrite or another folder" if _is_phantom(out) else "Give another folder"
-        found = ", ".join(there) + ("" if _is_phantom(out) else ", which are not phantoms")
-        problems.append(Problem(str(out), "a folder without data", found, remedy))
+    problems += check_folder(out, ("training", "testing"), name=NAME, overwrite=overwrite)
     if problems:
         raise DataError(problems)
-
-
-def _is_phantom(out: Path) -> bool:
-    try:
-        return json.loads((out / "datalist.json").read_text(encoding="utf-8")).get("name") == NAME
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _write_all(out: Path, *, patients: int, seed: int, size: str) -> dict[str, Any]:

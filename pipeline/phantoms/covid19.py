@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.phantoms.covid19_layouts import LAYOUTS, SLICES, TOPS, unmasked
+from pipeline.phantoms.folder import check_folder
 
 NAME = "covid19_phantoms"
 SIZES = ("full", "small", "ct")
@@ -64,20 +64,9 @@ def _check(out: Path, *, layout: str, patients: int, size: str, overwrite: bool)
         expected = "full or small" if size == "ct" else "full, small or ct"
         remedy = "The size ct is one of layout covid-19-ct-seg" if size == "ct" else "Choose one of these"
         problems.append(Problem("size", expected, str(size), remedy))
-    there = [name for name in (*TOPS, "datalist.json") if (out / name).exists()]
-    if there and not (overwrite and _is_phantom(out)):
-        remedy = "Give --overwrite or another folder" if _is_phantom(out) else "Give another folder"
-        found = ", ".join(there) + ("" if _is_phantom(out) else ", which are not phantoms")
-        problems.append(Problem(str(out), "a folder without data", found, remedy))
+    problems += check_folder(out, TOPS, name=NAME, overwrite=overwrite)
     if problems:
         raise DataError(problems)
-
-
-def _is_phantom(out: Path) -> bool:
-    try:
-        return json.loads((out / "datalist.json").read_text(encoding="utf-8")).get("name") == NAME
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _remove(path: Path) -> None:
