@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from monai.networks.blocks import Convolution, ResidualUnit
+from monai.networks.layers import Conv
 from torch import nn
 
 from pipeline.networks.levels import (
@@ -91,7 +92,7 @@ class DeepLabV3Plus(nn.Module):
         self.decoder = convolutions(
             spatial_dims, aspp_channels + low_level_channels, aspp_channels, 2, kernel[low_level], **options
         )
-        self.output = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(aspp_channels, out_channels, 1)
+        self.output = Conv[Conv.CONV, spatial_dims](aspp_channels, out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (B, out_channels, ...) of `x` (B, in_channels, ...), of the same size."""

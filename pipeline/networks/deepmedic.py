@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+from monai.networks.layers import Conv, Pool
 from torch import nn
 
 from pipeline.networks.levels import (
@@ -62,14 +62,14 @@ class DeepMedic(nn.Module):
         for features in classifier:
             layers.append(convolutions(spatial_dims, before, features, 1, one, act=act, norm=norm, dropout=dropout))
             before = features
-        layers.append((nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(before, out_channels, 1))
+        layers.append(Conv[Conv.CONV, spatial_dims](before, out_channels, 1))
         self.classifier = nn.Sequential(*layers)
-        self._average = F.avg_pool2d if spatial_dims == 2 else F.avg_pool3d
+        self.average = Pool[Pool.AVG, spatial_dims](self.factor, ceil_mode=True, count_include_pad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (B, out_channels, ...) of `x` (B, in_channels, ...), of the same size."""
         check_size(x, [self.factor], network="DeepMedic")
-        coarse = self._average(x, self.factor, self.factor, ceil_mode=True, count_include_pad=False)
+        coarse = self.average(x)
         # the coarse map may end beyond the image: it is laid over whole blocks, then cut
         whole = [n * f for n, f in zip(coarse.shape[2:], self.factor, strict=True)]
         surroundings = interpolate(self.low(coarse), whole)[(..., *(slice(n) for n in x.shape[2:]))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from monai.networks.layers import Conv, Pool
 from torch import nn
 
 from pipeline.networks.levels import (
@@ -65,15 +66,14 @@ class FCN(nn.Module):
             raise ValueError(f"skips must be from 0 to {levels - 1} for {levels} levels, got {skips}")
         kernel = kernel_per_level(kernel_size, levels, spatial_dims)
         self.strides = stride_per_level(strides, levels - 1, spatial_dims)
-        pool = nn.MaxPool2d if spatial_dims == 2 else nn.MaxPool3d
-        self.pools = nn.ModuleList(pool(s, s, ceil_mode=True) for s in self.strides)
+        self.pools = nn.ModuleList(Pool[Pool.MAX, spatial_dims](s, s, ceil_mode=True) for s in self.strides)
         self.stages = nn.ModuleList(
             convolutions(spatial_dims, before, features, convs, k, act=act, norm=norm, dropout=drop)
             for before, features, k, drop in zip(
                 (in_channels, *channels), channels, kernel, [0.0] * (levels - 1) + [dropout], strict=False
             )
         )
-        conv = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
+        conv = Conv[Conv.CONV, spatial_dims]
         self.scores = nn.ModuleList(conv(features, out_channels, 1) for features in channels[levels - 1 - skips :])
         self.upsample = nn.ModuleList(_linear_upsampling(out_channels, s) for s in self.strides[levels - 1 - skips :])
 
@@ -96,9 +96,8 @@ def _linear_upsampling(channels: int, stride: Sequence[int]) -> nn.Module:
     """A transposed convolution that begins as linear interpolation of each channel (stride 1 or 2 per axis)."""
     if any(s not in (1, 2) for s in stride):
         raise ValueError(f"strides must be 1 or 2, got {tuple(stride)}")
-    kind = nn.ConvTranspose2d if len(stride) == 2 else nn.ConvTranspose3d
     kernel, padding = [2 * s if s > 1 else 1 for s in stride], [s // 2 for s in stride]
-    layer = kind(channels, channels, kernel, tuple(stride), padding, bias=False)
+    layer = Conv[Conv.CONVTRANS, len(stride)](channels, channels, kernel, tuple(stride), padding, bias=False)
     taps = torch.ones(())
     for k in kernel:
         taps = taps[..., None] * torch.tensor([0.25, 0.75, 0.75, 0.25] if k == 4 else [1.0])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from monai.networks.layers import Conv
 from torch import nn
 
 from pipeline.networks.levels import (
@@ -78,7 +79,7 @@ class SegNet(nn.Module):
             )
             for i in range(levels)
         )
-        self.output = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(channels[0], out_channels, 1)
+        self.output = Conv[Conv.CONV, spatial_dims](channels[0], out_channels, 1)
         self._pool = F.max_pool2d if spatial_dims == 2 else F.max_pool3d
         self._unpool = F.max_unpool2d if spatial_dims == 2 else F.max_unpool3d
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from monai.networks.blocks import Convolution
+from monai.networks.layers import Conv, Pool
 from torch import nn
 
 from pipeline.networks.levels import (
@@ -58,8 +59,7 @@ class UNetUnpadded(nn.Module):
         levels = len(channels)
         self.kernels = kernel_per_level(kernel_size, levels, spatial_dims)
         self.strides = stride_per_level(strides, levels - 1, spatial_dims)
-        pool = nn.MaxPool2d if spatial_dims == 2 else nn.MaxPool3d
-        self.pools = nn.ModuleList(pool(s, s) for s in self.strides)
+        self.pools = nn.ModuleList(Pool[Pool.MAX, spatial_dims](s, s) for s in self.strides)
         options = {"act": act, "norm": norm, "padding": 0}
         before = [in_channels, *channels]
         self.down = nn.ModuleList(
@@ -76,7 +76,7 @@ class UNetUnpadded(nn.Module):
             convolutions(spatial_dims, 2 * channels[i], channels[i], 2, self.kernels[i], **options)
             for i in range(levels - 1)
         )
-        self.output = (nn.Conv2d if spatial_dims == 2 else nn.Conv3d)(channels[0], out_channels, 1)
+        self.output = Conv[Conv.CONV, spatial_dims](channels[0], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (B, out_channels, ...) of `x` (B, in_channels, ...), of the same size."""
