@@ -12,7 +12,14 @@ from pipeline.experiment.collection import Collection, Result, collect
 from pipeline.experiment.grid import FOLD, SEED
 from pipeline.report.experiment_document import Bullets, Cell, Document, Figure, Section, Table, write_document
 from pipeline.report.experiment_numbers import contrasts, is_better, sentence, summarise, table_by_seed, write_p
-from pipeline.report.experiment_sections import cross_validation, on_test_list, runs_section, volumes, warnings
+from pipeline.report.experiment_sections import (
+    consistency,
+    cross_validation,
+    on_test_list,
+    runs_section,
+    volumes,
+    warnings,
+)
 from pipeline.report.figures import Picture
 from pipeline.report.tables import Metric, metrics_of, structures_of
 
@@ -39,9 +46,8 @@ def write_experiment_report(folder: str | Path) -> Path:
 def grid_document(collection: Collection) -> Document:
     """The general report: every combination of levels other than seed and fold is one row."""
     groups = group(collection)
-    sections = [
-        Section("scores", "Scores", [*warnings(collection), _scores(groups), _by_structure(groups)]),
-    ]
+    scores = [*warnings(collection), _scores(groups), _by_structure(groups), consistency(collection.results)]
+    sections = [Section("scores", "Scores", scores)]
     table, told = _tests(collection, groups)
     if told:
         sections.append(Section("real", "Are the differences real?", [table, Bullets(told)]))

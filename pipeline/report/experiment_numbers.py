@@ -94,7 +94,7 @@ def sentence(name: str, measure: str, comparison: Comparison, *, who: str = "pat
     c = comparison
     if not c.n:
         return f"{name}: undefined in every case."
-    change = f"{name}: {c.first:.4f} to {c.second:.4f} ({c.difference:+.4f}) on {c.n} {who}"
+    change = f"{name}: {c.first:.4f} to {c.second:.4f} ({c.difference:+.4f}) on {count(c.n, who)}"
     if math.isnan(c.p):
         return f"{change}: too few to test."
     told = f"{p_in_words(c.adjusted)}, effect size {c.effect:+.2f}"
@@ -106,6 +106,16 @@ def sentence(name: str, measure: str, comparison: Comparison, *, who: str = "pat
         return f"{change}: significant on these {who} ({told}), but the seeds disagree in sign ({spread}): not settled."
     alone = " Only one seed: how much two trainings differ by chance is not known." if len(c.by_seed or {}) < 2 else ""
     return f"{change}: {direction} beyond chance ({told}).{alone}"
+
+
+def four(value: float) -> str:
+    """Four decimals; a dash where it is undefined."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def count(number: int, who: str) -> str:
+    """1 patient, 2 patients."""
+    return f"{number} {who.removesuffix('s') if number == 1 else who}"
 
 
 def write_p(p: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.experiment.collection import Collection, Result
+from pipeline.experiment.collection import UNITS, Collection, Result
 from pipeline.experiment.grid import FOLD
 from pipeline.metrics.labels import MEAN
 from pipeline.report.experiment_document import Bullets, Cell, Section, Table, Text
@@ -24,8 +24,22 @@ def warnings(collection: Collection) -> list[Text]:
     told = [
         f"{name} ({state}{': ' + reason if reason else ''})" for name, (state, reason) in collection.unfinished.items()
     ]
-    words = f"{len(told)} runs are not finished and not in this report: {'; '.join(told)}."
+    number = "1 run is" if len(told) == 1 else f"{len(told)} runs are"
+    words = f"{number} not finished and not in this report: {'; '.join(told)}."
     return [Text(words + " Start the same command again to go on.", kind="warn")]
+
+
+def consistency(results: Sequence[Result]) -> Text:
+    """Whether IoU = Dice / (2 - Dice) holds for each structure of each slice and volume, as it must."""
+    rows = pd.concat([result.structures(unit)[["dice", "iou"]] for result in results for unit in UNITS])
+    rows = rows.astype(float).dropna(how="all")
+    away = (rows["iou"] - rows["dice"] / (2 - rows["dice"])).abs()
+    wrong = int((~(away < 1e-5)).sum())  # also where only one of the two is defined
+    what = "values of single structures in slices and volumes"
+    if wrong:
+        return Text(f"IoU = Dice / (2 - Dice) FAILS in {wrong} of {len(rows)} {what}: the scores are wrong.", "warn")
+    largest = f"{away.max():.0e}"
+    return Text(f"IoU = Dice / (2 - Dice) holds in all {len(rows)} {what} (largest deviation {largest}).", "soft")
 
 
 def runs_section(collection: Collection) -> Section:

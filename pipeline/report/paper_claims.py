@@ -11,7 +11,16 @@ from pipeline.experiment.collection import Result
 from pipeline.experiment.details import BANDS, EDGES
 from pipeline.experiment.statistics import LEVEL, Comparison, compare
 from pipeline.report.experiment_document import Cell, Table
-from pipeline.report.experiment_numbers import by_patient, contrast, p_in_words, sentence, table_by_seed, write_p
+from pipeline.report.experiment_numbers import (
+    by_patient,
+    contrast,
+    count,
+    four,
+    p_in_words,
+    sentence,
+    table_by_seed,
+    write_p,
+)
 from pipeline.report.paper_tables import DataResults, loss_name
 
 SIZES = ("small", "medium", "large")
@@ -33,10 +42,11 @@ def band_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 rows.append([*row, write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"])
                 name = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
                 told.setdefault(part.level, []).append(sentence(name, "error", c, who=part.who))
-    words = ("distance from edges", "of all errors", "wrong, first", "wrong, this", "change", "p", "effect")
+    words = ("distance from edges", "of all errors", "wrong, first loss", "wrong, this loss", "change", "p", "effect")
     caption = (
         "Share of the pixels at that distance from an edge of the truth (in the slice) that are wrong; mean over "
-        "patients. “Of all errors”: what part of the first loss's errors lies there."
+        "patients. “Of all errors”: what part of the first loss's errors lies there. Bold: fewer, whether or not "
+        "by chance."
     )
     return Table(caption, ["Data", "Loss", *words], rows), told
 
@@ -52,8 +62,8 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
                 one, other = (_strata(part.by_alpha[a], cuts, size) for a in (first, alpha))
                 c = contrast(one, other, "dice")
                 targets = sum(len(table) for table in one.values()) // max(1, len(one))
-                row = [part.name, loss_name(alpha), size, str(targets), _four(c.first)]
-                row += [Cell(_four(c.second), bold=c.difference > 0), write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"]
+                row = [part.name, loss_name(alpha), size, str(targets), four(c.first)]
+                row += [Cell(four(c.second), bold=c.difference > 0), write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"]
                 rows.append(row)
                 words = f"{loss_name(alpha)}, Dice of {size} targets"
                 told.setdefault(part.level, []).append(sentence(words, "dice", c, who=part.who))
@@ -61,9 +71,10 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
             told[part.level].append(_above_all(part, first, alpha, cuts))
     caption = (
         "A target is one structure in one slice; small is the smallest third of each structure's targets by their "
-        "number of pixels in the truth. Mean over patients; a target that is missed has Dice 0."
+        "number of pixels in the truth. Mean over patients; a target that is missed has Dice 0. Bold: higher, whether "
+        "or not by chance."
     )
-    head = ["Data", "Loss", "targets", "number", "Dice, first", "Dice, this", "p", "effect"]
+    head = ["Data", "Loss", "targets", "number", "Dice, first loss", "Dice, this loss", "p", "effect"]
     return Table(caption, head, rows), told
 
 
@@ -84,9 +95,9 @@ def _above_all(part: DataResults, first: str, alpha: str, cuts: dict[str, tuple[
     c = compare(*gains)
     start = f"{loss_name(alpha)}, gain of small targets {c.second:+.4f}, of large ones {c.first:+.4f}"
     if math.isnan(c.p):
-        return f"{start} on {c.n} {part.who} that have both: too few to test."
+        return f"{start} on {count(c.n, part.who)} with both: too few to test."
     verdict = "no difference shown" if c.p >= LEVEL else ("more" if c.difference > 0 else "less") + " for small ones"
-    return f"{start} on {c.n} {part.who} that have both: {verdict} ({p_in_words(c.p)})."
+    return f"{start} on {count(c.n, part.who)} that have both: {verdict} ({p_in_words(c.p)})."
 
 
 def _strata(results: Sequence[Result], cuts: dict[str, tuple[float, float]], size: str) -> dict[str, pd.DataFrame]:
@@ -129,7 +140,3 @@ def _relative(c: Comparison) -> str:
 
 def _percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.2f} %"
-
-
-def _four(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.4f}"

@@ -15,9 +15,7 @@ from pipeline.report.experiment_document import Figure
 from pipeline.report.experiment_numbers import MEASURES
 from pipeline.report.figures import Picture
 from pipeline.report.paper_tables import DataResults, loss_name
-from pipeline.report.style import draw_png, say_nothing
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito
+from pipeline.report.style import colours, draw_png, say_nothing
 
 
 def curve_figure(part: DataResults, number: str) -> Figure:
@@ -33,7 +31,7 @@ def curve_figure(part: DataResults, number: str) -> Figure:
     spread = f"; band: {count} runs, the least to the largest" if count > 1 else ""
     caption = (
         f"Figure {number}, {part.name}: Dice, IoU and pixel error of the held-out slices after each epoch{spread}. "
-        "Without choosing an epoch: the scores in the tables are those of the last one unless the settings say “best”."
+        "The tables score the weights of the last epoch, unless the settings say “best”."
     )
     alt = f"Three line charts of Dice, IoU and pixel error over the epochs on {part.name}, a line for each loss."
     return Figure(Picture(f"figure_{number}_{part.level.split(' ')[0]}", png, alt, caption, wide=True), svg)
@@ -43,15 +41,16 @@ def draw_curves(panel: Any, runs: dict[str, Sequence[Result]], key: str, title: 
     """One line for each name: the mean of its runs' logs, with a band over them."""
     panel.set(title=title, xlabel="epoch")
     drawn = False
-    for (name, results), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
+    palette = colours(runs)
+    for name, results in runs.items():
         table = pd.DataFrame({index: _series(result, key) for index, result in enumerate(results)}).sort_index()
         if table.empty:
             continue
         drawn = True
         mean = table.mean(axis=1)
-        panel.plot(mean.index, mean, color=colour, lw=1.8, label=name, marker="o" if len(mean) < 3 else None)
+        panel.plot(mean.index, mean, color=palette[name], lw=1.8, label=name, marker="o" if len(mean) < 3 else None)
         if table.shape[1] > 1:
-            panel.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=colour, alpha=0.18, lw=0)
+            panel.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=palette[name], alpha=0.18, lw=0)
     if not drawn:
         say_nothing(panel, "not in the logs")
         return

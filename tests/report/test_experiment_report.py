@@ -156,7 +156,7 @@ def test_what_is_not_finished_is_said_and_the_rest_is_reported(experiment):
     (folder / "lost").mkdir()
     (folder / "lost" / "run.json").write_text(json.dumps({"error": "the disk is <full>"}))
     page = write_experiment_report(folder).read_text(encoding="utf-8")
-    assert "lost (failed: the disk is &lt;full&gt;)" in page
+    assert "1 run is not finished and not in this report: lost (failed: the disk is &lt;full&gt;)" in page
     assert f"{BASE.mean():.4f}" in page
 
 
@@ -210,7 +210,25 @@ def test_iou_that_contradicts_dice_is_found(experiment):
     table.loc[0, "iou"] += 0.01
     table.to_csv(path, index=False)
     write_experiment_report(folder)
-    assert "IoU = Dice / (2 - Dice) FAILS" in "\n".join(lines(folder))
+    told = next(line for line in lines(folder) if "IoU = Dice / (2 - Dice)" in line)
+    assert told.startswith("> IoU = Dice / (2 - Dice) FAILS in 1 of "), "set apart as a warning"
+
+
+@pytest.mark.parametrize("kind", ["paper", ""])
+def test_iou_that_follows_from_dice_is_said_to(experiment, kind):
+    """Four runs of eight patients, three structures each, in three slices and one volume."""
+    folder = experiment(BETTER, kind=kind)
+    write_experiment_report(folder)
+    assert f"holds in all {4 * PATIENTS * 3 * (3 + 1)} values" in "\n".join(lines(folder))
+
+
+def test_an_alpha_that_one_data_set_lacks_leaves_dashes_in_its_own_columns(experiment):
+    folder = experiment({**BETTER, ("lungs", "1", "0"): BASE})
+    write_experiment_report(folder)
+    row = next(line for line in lines(folder) if line.startswith("| COVID19 lungs | by slice, structures; empty left"))
+    cells = [cell.strip() for cell in row.split("|")[3:9]]
+    assert cells[:3] == ["–", "–", "–"]
+    assert cells[3] == f"{BASE.mean():.4f}"
 
 
 def test_errors_at_edges_and_small_targets(experiment):
