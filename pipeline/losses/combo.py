@@ -41,7 +41,5 @@ class ComboLoss(SegmentationLoss):
         log_p, log_not_p = (self.counted(values) for values in self.log_probabilities(input))
         dims = self.dims(truth)
         entropy = -(self.beta * truth * log_p + (1 - self.beta) * (1 - truth) * log_not_p).mean(dims, keepdim=True)
-        p = log_p.exp()
-        overlap = 2 * (p * truth).sum(dims, keepdim=True) + self.smooth
-        dice = overlap / (p.sum(dims, keepdim=True) + truth.sum(dims, keepdim=True) + self.smooth)
+        dice = self.soft_dice(log_p.exp(), truth, smooth=self.smooth)
         return self.reduce(self.alpha * entropy + (1 - self.alpha) * (1 - dice))

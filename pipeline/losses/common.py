@@ -97,6 +97,12 @@ class SegmentationLoss(_Loss):
         """The axes that one value sums over: the spatial ones, with `batch` the items too."""
         return ([0] if self.batch else []) + list(range(2, values.ndim))
 
+    def soft_dice(self, p: torch.Tensor, truth: torch.Tensor, *, smooth: float) -> torch.Tensor:
+        """(2 sum p t + smooth) / (sum p + sum t + smooth) of each channel, for probabilities and truth (B, C, ...)."""
+        dims = self.dims(p)
+        overlap = 2 * (p * truth).sum(dims, keepdim=True) + smooth
+        return overlap / (p.sum(dims, keepdim=True) + truth.sum(dims, keepdim=True) + smooth)
+
     def reduce(self, values: torch.Tensor, *, add_channels: bool = False) -> torch.Tensor:
         """Weights and reduction of (B, C, 1, 1[, 1]), B being 1 with `batch`.
 

@@ -51,8 +51,7 @@ class ExponentialLogarithmicLoss(SegmentationLoss):
         log_p, log_not_p = (self.counted(values) for values in self.log_probabilities(input))
         dims = self.dims(truth)
         p = log_p.exp()
-        overlap = 2 * (p * truth).sum(dims, keepdim=True) + self.smooth
-        dice = overlap / (p.sum(dims, keepdim=True) + truth.sum(dims, keepdim=True) + self.smooth)
+        dice = self.soft_dice(p, truth, smooth=self.smooth)
         entropy = (truth * self._bent(-log_p)).mean(dims, keepdim=True) * self._weight(truth)
         if self.softmax:
             entropy = entropy.sum(1, keepdim=True)  # every voxel has one true class
