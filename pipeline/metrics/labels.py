@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.overlap import ForeignLabels, as_labels
+from pipeline.structures import Labels
 
 MEAN = "mean"
 
-Labels = Mapping[str, int | Sequence[int]]
 NUMBERS = re.compile(r"\d+(\s*\+\s*\d+)*")
 
 
