@@ -15,6 +15,7 @@ from pipeline.files import write_text
 from pipeline.metrics.labels import Labels
 from pipeline.metrics.masks import read_pred, read_truth
 from pipeline.metrics.pairing import pair_folders
+from pipeline.metrics.surface import bounding_box
 from pipeline.structures import numbers_of, remove_small_components, structure_masks
 
 SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # ml, or thousands of pixels
@@ -83,12 +84,13 @@ def compare_clean_up(
 def _case(case: Mapping[str, Any], labels: Labels, sizes: Sequence[float]) -> list[list[float]]:
     """Dice of each structure at each size; NaN where neither mask holds it."""
     truth, pred = read_truth(case, labels), read_pred(case["pred"], labels)
-    wanted = structure_masks(truth.array, labels)
+    box = bounding_box((truth.array > 0) | (pred.array > 0))  # beyond it all is background
+    wanted, predicted = structure_masks(truth.array[box], labels), pred.array[box]
     voxel_ml = math.prod(truth.spacing) / 1000
     rows = []
     for size in sizes:
         fewest = math.ceil(size / voxel_ml)
-        mask = remove_small_components(pred.array, labels, fewest) if fewest > 1 else pred.array
+        mask = remove_small_components(predicted, labels, fewest) if fewest > 1 and predicted.size else predicted
         found = structure_masks(mask, labels)
         rows.append([_dice(one, other) for one, other in zip(wanted, found, strict=True)])
     return rows

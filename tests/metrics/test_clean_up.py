@@ -46,3 +46,7 @@ def test_a_case_that_is_lost_whole_counts(tmp_path):
     keep, dice = compare(tmp_path, ([4], [4]), ([8], [8]))
     assert dice == [1.0, 1.0, 0.5], "0.064 ml are below 0.1 ml"
     assert keep == 0.0
+
+
+def test_a_case_without_lesions_in_either_mask_is_left_out_of_the_means(tmp_path):
+    assert compare(tmp_path, ([], []), ([8], [8, 2])) == (0.01, [pytest.approx(1024 / 1032), 1.0, 1.0])
