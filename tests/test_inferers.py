@@ -6,7 +6,7 @@ from monai.inferers import SlidingWindowInferer
 from torch import nn
 
 from pipeline import inferers
-from pipeline.inferers import MirrorInferer, PrecisionInferer, cpu_has_bf16
+from pipeline.inferers import MirrorInferer, PrecisionInferer, cpu_has_bf16, prefers_channels_last
 
 
 class Spy(nn.Module):
@@ -72,6 +72,41 @@ def test_a_real_convolution_passes_the_check():
 def test_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="auto, bf16 or fp32"):
         PrecisionInferer(precision="half")
+
+
+def normalised(norm):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), norm(8), nn.ReLU(), nn.Conv3d(8, 4, 3)).eval()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_channels_last_and_contiguous_agree(precision):
+    network, x = normalised(nn.BatchNorm3d), torch.randn(2, 1, 12, 10, 4)
+    plain = PrecisionInferer(precision=precision, memory_format="contiguous")(x, network)
+    last = PrecisionInferer(precision=precision, memory_format="channels_last")(x, network)
+    assert network[3].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
+    assert (plain - last).norm() < tolerance * plain.norm()
+
+
+def test_the_norm_decides_on_the_memory_format():
+    x = torch.randn(1, 1, 8, 8, 4)
+    for norm, last in ((nn.BatchNorm3d, True), (nn.InstanceNorm3d, False)):
+        network = normalised(norm)
+        assert prefers_channels_last(network) is last
+        PrecisionInferer(precision="fp32")(x, network)
+        assert network[3].weight.is_contiguous() is not last
+
+
+def test_a_network_in_training_keeps_its_memory_format():
+    network, x = normalised(nn.BatchNorm3d).train(), torch.randn(1, 1, 8, 8, 4)
+    inferer = PrecisionInferer(precision="fp32", memory_format="channels_last")
+    inferer(x, network).sum().backward()
+    assert network[3].weight.is_contiguous()
+    inferer(x, network.eval())  # validation between two epochs
+    assert network[3].weight.is_contiguous()
+    with pytest.raises(ValueError, match="auto, channels_last or contiguous"):
+        PrecisionInferer(memory_format="last")
 
 
 def test_mirrors_average_the_four_copies_by_hand():

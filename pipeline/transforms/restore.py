@@ -90,7 +90,18 @@ def labels_on_grid(
     for start in range(0, block.shape[2], step):
         part = _interpolate(aligned, positions[2][start : start + step], dim=3)
         part = _interpolate(_interpolate(part, positions[0], dim=1), positions[1], dim=2)
-        block[:, :, start : start + step] = part.argmax(dim=0) if numbers is None else _paint(part, numbers)
+        block[:, :, start : start + step] = _largest(part) if numbers is None else _paint(part, numbers)
+    return labels
+
+
+def _largest(logits: torch.Tensor) -> torch.Tensor:
+    """The index of the largest channel, of the first one among equals: torch's argmax over the first axis of a volume
+    takes 20 to 100 times as long."""
+    best = logits[0]
+    labels = torch.zeros(best.shape, dtype=torch.uint8, device=logits.device)
+    for number, channel in enumerate(logits[1:], start=1):
+        labels = torch.maximum(labels, (channel > best).to(torch.uint8).mul_(number))
+        best = torch.maximum(best, channel)
     return labels
 
 
