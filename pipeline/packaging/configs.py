@@ -22,7 +22,7 @@ RUN = {
     "train": "$serving.run_folder(@bundle_root)",
     "inference": "$@bundle_root + '/runs/masks'",
 }
-CASES = "$serving.check_cases(@train#dataset#data)"
+CASES = "$serving.check_cases(@train#dataset#data, @validate#dataset#data, @labels)"
 DIGEST = "$serving.digest(@train#dataset#data, @validate#dataset#data)"
 PUBLISH = "$serving.publish(@ckpt_dir, @bundle_root)"
 

@@ -16,12 +16,15 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from monai.inferers import Inferer
-from monai.transforms import SaveImaged
+from monai.transforms import LoadImage, SaveImaged
 
 from pipeline import handlers
+from pipeline.errors import DataError, Problem
 from pipeline.launch import on_command_line
 from pipeline.networks import in_plane
+from pipeline.structures import Labels, numbers_of, own_numbers
 from pipeline.transforms import SaveMaskd
+from pipeline.volumes.readers import VolumeReader
 
 logger = logging.getLogger("pipeline")
 
@@ -63,14 +66,42 @@ class Validation(handlers.Validation):
             logger.warning("no cases for validation: the weights after the last epoch are kept")
 
 
-def check_cases(items: Sequence[Any]) -> None:
-    """There must be something to train on; a server may be asked to train before a label was saved.
+def check_cases(
+    train: Sequence[Mapping[str, Any]],
+    validation: Sequence[Mapping[str, Any]] = (),
+    labels: Labels | None = None,
+) -> None:
+    """There must be something to train on, and in a server, whose labels nobody looked at, the labels' numbers must be
+    the bundle's.
+
+    3D Slicer numbers segments by their order; in a server with several bundles it lists those of all bundles, so that
+    the second bundle's structures get other numbers than it knows.
+
+    Args:
+        train, validation: cases with "image" and "label".
+        labels: structure -> number or numbers; None: the labels are not read.
 
     Raises:
-        ValueError: there is nothing.
+        ValueError: there is nothing: a server may be asked to train before a label was saved.
+        DataError: every file of labels with other numbers.
     """
-    if len(items) == 0:
+    if len(train) == 0:
         raise ValueError("nothing to train on: save the labels of at least two images first")
+    if labels is None or not in_server():
+        return
+    names = ", ".join(f"{number} {name}" for name, number in own_numbers(labels).items())
+    known = {0, *(number for numbers in numbers_of(labels).values() for number in numbers)}
+    load = LoadImage(reader=VolumeReader(labels=True), image_only=True)
+    remedy = "Serve this bundle alone, keep the order of its segments, and submit the label again"
+    problems = []
+    for item in [*train, *validation]:
+        unknown = sorted({int(value) for value in torch.unique(load(item["label"])).tolist()} - known)
+        if unknown:
+            problems.append(
+                Problem(str(item["label"]), f"the numbers 0 background, {names}", str(unknown)[1:-1], remedy)
+            )
+    if problems:
+        raise DataError(problems)
 
 
 def digest(train: Iterable[Mapping[str, Any]], validation: Iterable[Mapping[str, Any]]) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.inferers import SimpleInferer
@@ -11,6 +14,7 @@ from monai.networks.nets import DynUNet
 from monai.transforms import SaveImaged
 from tiny_bundles import SHALLOW
 
+from pipeline.errors import DataError
 from pipeline.packaging import serving
 
 
@@ -108,6 +112,39 @@ def test_training_without_labels_is_refused_in_words():
     serving.check_cases([{"image": "x"}])
     with pytest.raises(ValueError, match="save the labels"):
         serving.check_cases([])
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Cases with labels as a server has them: the file's numbers are as given."""
+
+    def write(**numbers):
+        for name, values in numbers.items():
+            mask = np.zeros((4, 4, 2), np.int16)
+            mask.flat[: len(values)] = values
+            nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / f"{name}.nii.gz")
+        return [{"image": "x", "label": str(tmp_path / f"{name}.nii.gz")} for name in numbers]
+
+    return write
+
+
+def test_labels_with_other_numbers_are_refused_in_a_server_all_at_once(saved, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/site/monailabel/main.py"])
+    labels = {"lungs": [1, 2], "infection": [2]}
+    good, bad = saved(a=[1, 2, 2], b=[]), saved(c=[4], d=[5, 3, 1])
+    serving.check_cases(good, [], labels)
+    with pytest.raises(DataError) as caught:
+        serving.check_cases([*good, bad[0]], [bad[1]], labels)
+    assert [(Path(problem.file).name, problem.found) for problem in caught.value.problems] == [
+        ("c.nii.gz", "4"),
+        ("d.nii.gz", "3, 5"),
+    ]
+    assert "0 background, 1 lungs, 2 infection" in str(caught.value)
+
+
+def test_labels_of_a_datalist_are_left_to_its_own_numbers(saved, monkeypatch):
+    command_line(monkeypatch, "training")
+    serving.check_cases(saved(a=[7]), [], {"infection": 1})
 
 
 @pytest.mark.parametrize(("cases", "registered"), [([], 0), ([1], 1)])
