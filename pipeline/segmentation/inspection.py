@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
+from pipeline.segmentation.memory import check_memory
 from pipeline.volumes import Names, affine, has_geometry, is_nifti, is_picture, names_of, spacing
 from pipeline.volumes.itk import read_itk
 from pipeline.volumes.nifti import load_nifti, nifti_parts
@@ -44,22 +45,25 @@ class ImageInfo:
         return self.frames > 1
 
 
-def inspect(image: Names, *, index: int | None = None, channels: int = 1) -> ImageInfo:
+def inspect(image: Names, *, index: int | None = None, channels: int = 1, max_memory: float | None = None) -> ImageInfo:
     """Read an image to its last byte and make sure that a network can use it.
 
-    Memory stays at a few million voxels for NIfTI, at the stored voxels for every other format.
+    Nothing is read of an image that cannot fit into memory by what its header claims (`check_memory`). Memory stays at
+    a few million voxels for NIfTI, at the stored voxels for every other format.
 
     Args:
         image: NIfTI, MetaImage, NRRD, a picture, the folder of a DICOM series or of pictures; or several files of one
             kind that are channels on one grid.
         index: the case is this slice alone (third axis, counted from 0).
         channels: what the network takes; a fourth axis of that length holds channels, any other one time.
+        max_memory: gigabytes that segmenting it may take; default what is free.
 
     Returns:
         its grid; with `index` that of the slice.
 
     Raises:
-        DataError: empty, truncated or damaged (gzip's checksum), of another format, not 2D, 3D or 3D + time, more than
+        DataError: too large for memory, no regular file, empty, truncated or damaged (gzip's checksum), of another
+            format, not 2D, 3D or 3D + time, more than
             one value per voxel, NaN or infinity, one value everywhere, no positive spacing, no such slice, channels of
             several formats or on several grids; of each file the first fault.
     """
@@ -67,10 +71,14 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1) -> Ima
     infos, problems = [], []
     for file in files:
         try:
+            if not file.is_dir():
+                _check_content(file)
+            check_memory([file], most=max_memory)
             infos.append(_inspect(file, index, channels))
         except DataError as error:
             problems += error.problems
     if not problems:
+        check_memory(files, most=max_memory)
         problems = list(_differences(files, infos))
     if problems:
         raise DataError(problems)
@@ -78,8 +86,6 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1) -> Ima
 
 
 def _inspect(path: Path, index: int | None, channels: int) -> ImageInfo:
-    if not path.is_dir():
-        _check_content(path)
     shape, parts = _parts(path)
     fault = _shape_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
     if fault:
@@ -114,6 +120,8 @@ def _check_content(path: Path) -> None:
     remedy = "Copy or download the file again"
     if not path.exists():
         raise DataError(Problem(str(path), "an image", "nothing of that name", "Check the path"))
+    if not path.is_file():  # opening a pipe would wait for somebody to write into it
+        raise DataError(Problem(str(path), "a regular file", "a pipe or a device", "Copy the image to a disk"))
     with path.open("rb") as stream:
         start = stream.read(512).lstrip()
     if not start:
@@ -177,7 +185,7 @@ def _chosen(parts: Iterable[np.ndarray], shape: tuple[int, ...], index: int | No
 
 def _shape_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
     size = " x ".join(map(str, shape))
-    if not 2 <= len(shape) <= 4 or 0 in shape:
+    if not 2 <= len(shape) <= 4 or min(shape) < 1:
         return "a volume with three axes, or four with time", f"shape {size}", "Split it into single volumes"
     if min(shape[:2]) < 2:
         return "at least two voxels along both in-plane axes", f"shape {size}", "Check the export"

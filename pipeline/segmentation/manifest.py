@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.files import read_json, write_text
+from pipeline.segmentation.workplace import left_behind, workplace
 
 NAME = "manifest.json"
 
@@ -22,10 +24,30 @@ def read_runs(output: str | Path) -> list[dict[str, Any]]:
     return list(read_json(path)["runs"]) if path.is_file() else []
 
 
-def add_run(output: str | Path, run: Mapping[str, Any]) -> Path:
-    """Append one run to the manifest, which is made where it is missing."""
+def add_run(output: str | Path, run: Mapping[str, Any], *, by_way_of: str | Path | None = None) -> Path:
+    """Append one run to the manifest, which is made where it is missing.
+
+    Args:
+        output: the folder of the manifest.
+        run: as `pipeline.segmentation.results.record` gives it.
+        by_way_of: a folder of the same file system that takes the unfinished file; default `output`.
+    """
     content = {"version": 1, "runs": [*read_runs(output), dict(run)]}
-    return write_text(Path(output) / NAME, json.dumps(content, indent=2, default=str) + "\n", overwrite=True)
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    unnamed = write_text(Path(by_way_of or output) / NAME, text, overwrite=True)
+    os.replace(unnamed, Path(output) / NAME)
+    return Path(output) / NAME
+
+
+def add_killed_runs(output: Path) -> int:
+    """Add to the manifest what killed runs had done by their journals, remove their workplaces, and count them."""
+    found = 0
+    with workplace(output) as place:
+        for journal in left_behind(output):
+            found += 1
+            if journal and "program" in journal[0]:  # else it was killed before its first case
+                add_run(output, {**journal[0], "cases": journal[1:]}, by_way_of=place.folder)
+    return found
 
 
 def weights_of(runs: Sequence[Mapping[str, Any]], case: str) -> str | None:

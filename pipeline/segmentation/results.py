@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
 
 
+DONE, EXISTS, FAILED, TIMED_OUT = "done", "exists", "failed", "timed out"
+COMPLETED, KILLED = "completed", "killed"  # how a run ended; others: interrupted, terminated, disk full, error
+
+
 @dataclass
 class CaseResult:
-    """What became of one case: "done", "exists" (left alone) or "failed", and why; seconds per stage.
+    """What became of one case: "done", "exists" (left alone), "failed" or "timed out", and why; seconds per stage.
 
     `slice` is the slice of the image that the case is alone; `spacing_mm` is None where the image says nothing of mm;
     `others` are further files of the case that the bundle wrote (OUTPUT/CASE_*).
@@ -32,43 +36,63 @@ class CaseResult:
     others: list[str] = field(default_factory=list)
     volumes: dict[str, Any] | None = None
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the case has no mask of this run or an earlier one."""
+        return self.outcome in (FAILED, TIMED_OUT)
+
     def line(self) -> str:
         """The case in one line."""
-        if self.outcome == "failed":
-            return f"{self.case}: FAILED, {self.reason}"
-        if self.outcome == "exists":
+        if self.is_failure:
+            return f"{self.case}: {self.outcome.upper()}, {self.reason}"
+        if self.outcome == EXISTS:
             return f"{self.case}: exists, skipped" + (f" ({self.reason})" if self.reason else "")
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
         frames = f", {self.frames} frames" if self.frames > 1 else ""
-        return f"{self.case}: done in {sum(self.seconds.values()):.1f} s ({stages}){frames}"
+        reason = f"; {self.reason}" if self.reason else ""
+        return f"{self.case}: done in {sum(self.seconds.values()):.1f} s ({stages}){frames}{reason}"
+
+    def entry(self) -> dict[str, Any]:
+        """The case for the manifest."""
+        return {name: value for name, value in asdict(self).items() if name != "volumes"}
 
 
 @dataclass
 class Summary:
-    """Every case's result and where the results are."""
+    """Every case's result and where the results are.
+
+    Args:
+        asked: number of cases that were to be done.
+        ended: "completed", or "disk full" where the rest was not tried.
+        speaks: whether this is the summary of all processes of a launch; False of one that is not the first.
+    """
 
     cases: list[CaseResult]
     output: Path
     manifest: Path
+    asked: int
+    ended: str = COMPLETED
+    speaks: bool = True
 
     @property
     def exit_code(self) -> int:
-        """1 if a case failed, else 0."""
-        return int(any(case.outcome == "failed" for case in self.cases))
+        """1 if a case failed or was not tried, or if the manifest found no room; else 0."""
+        return int(self.ended != COMPLETED or any(case.is_failure for case in self.cases))
 
     def line(self) -> str:
         """Counts and places in one line."""
         counts = Counter(case.outcome for case in self.cases)
-        named = ("done", "done"), ("exists", "existed already"), ("failed", "FAILED")
-        told = ", ".join(f"{counts[outcome]} {word}" for outcome, word in named if counts[outcome])
-        return f"{told}; results in {self.output}, details in {self.manifest}"
+        named = (DONE, "done"), (EXISTS, "existed already"), (FAILED, "FAILED"), (TIMED_OUT, "TIMED OUT")
+        told = [f"{counts[outcome]} {word}" for outcome, word in named if counts[outcome]]
+        told += [f"{left} NOT TRIED"] if (left := self.asked - len(self.cases)) else []
+        line = f"{', '.join(told)}; results in {self.output}, details in {self.manifest}"
+        if self.ended == COMPLETED:
+            return line
+        return f"{line}\nstopped: {self.ended}; the same command does what is missing"
 
 
-def record(
-    runner: BundleRunner, program: dict[str, str], options: dict[str, Any], results: list[CaseResult], asked: int
-) -> dict[str, Any]:
-    """One run for the manifest; `asked` is the number of cases that were to be done."""
-    cases = [{name: value for name, value in asdict(result).items() if name != "volumes"} for result in results]
+def record(runner: BundleRunner, program: dict[str, str], options: dict[str, Any], asked: int) -> dict[str, Any]:
+    """One run for the manifest before its cases are done; `asked` is the number of cases that are to be done."""
     return {
         "program": program,
         "bundle": {"name": runner.name, "version": runner.version, "config": str(runner.config)},
@@ -76,6 +100,19 @@ def record(
         "device": str(runner.device),
         "precision": runner.precision,
         "options": options,
-        "complete": len(results) == asked,
-        "cases": cases,
+        "asked": asked,
+        "complete": False,
+        "ended": KILLED,
+        "cases": [],
+    }
+
+
+def finished(entry: dict[str, Any], runner: BundleRunner, results: list[CaseResult], ended: str) -> dict[str, Any]:
+    """The run of `record` with its cases and its end."""
+    return {
+        **entry,
+        "precision": runner.precision,
+        "complete": len(results) == entry["asked"],
+        "ended": ended,
+        "cases": [result.entry() for result in results],
     }

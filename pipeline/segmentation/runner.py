@@ -18,9 +18,9 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from pipeline.errors import DataError, Problem
+from pipeline.segmentation.reasons import root_cause
 from pipeline.structures import numbers_of
 
-STAGES = ("read", "network", "write")
 NEEDED = ("device", "output_dir", "labels", "network", "preprocessing", "inferer", "postprocessing")
 WEIGHTS = ("checkpoint", "load_weights")  # both, or neither where a network has nothing to load
 
@@ -33,6 +33,15 @@ class Run:
     mask: Path
     seconds: dict[str, float]
     others: list[Path] = field(default_factory=list)
+
+
+@dataclass
+class Work:
+    """An item between two steps: what its transforms made of it, and the seconds of the steps so far."""
+
+    item: Mapping[str, Any]
+    data: dict[str, Any]
+    seconds: dict[str, float]
 
 
 class BundleRunner:
@@ -85,21 +94,36 @@ class BundleRunner:
         self._load()
 
     def __call__(self, item: Mapping[str, Any]) -> Run:
-        """Segment one item {"image": path or paths, "case": name}: the bundle's own postprocessing writes the mask."""
-        marks = [time.perf_counter()]
-        data = self._preprocessing(dict(item))
-        marks.append(time.perf_counter())
-        image = data["image"]
+        """Segment one item {"image": path or paths, "case": name}: `read`, `compute` and `write` in turn."""
+        return self.write(self.compute(self.read(item)))
+
+    def read(self, item: Mapping[str, Any]) -> Work:
+        """Read and preprocess one item; may run in another thread while `compute` and `write` are at other items."""
+        start = time.perf_counter()
+        with torch.no_grad():
+            data = self._preprocessing(dict(item))
+        return Work(item, data, {"read": time.perf_counter() - start})
+
+    def compute(self, work: Work) -> Work:
+        """Let the network look at what was read."""
+        start = time.perf_counter()
+        image = work.data["image"]
         image = image.as_tensor() if isinstance(image, MetaTensor) else image
         with torch.no_grad(), self._autocast():
-            data["pred"] = self._inferer(image[None].to(self.device), self._network)[0]
+            work.data["pred"] = self._inferer(image[None].to(self.device), self._network)[0]
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        marks.append(time.perf_counter())
-        mask = Path(self._postprocessing(data)["mask"])
-        marks.append(time.perf_counter())
-        others = sorted(path for path in self.output_dir.glob(f"{escape(item['case'])}_*") if path != mask)
-        return Run(mask, {stage: marks[i + 1] - marks[i] for i, stage in enumerate(STAGES)}, others)
+        work.seconds["network"] = time.perf_counter() - start
+        return work
+
+    def write(self, work: Work) -> Run:
+        """Let the bundle's own postprocessing write the mask; the work's data is given up."""
+        start = time.perf_counter()
+        data, work.data = work.data, {}
+        with torch.no_grad():
+            mask = Path(self._postprocessing(data)["mask"])
+        others = sorted(path for path in self.output_dir.glob(f"{escape(work.item['case'])}_*") if path != mask)
+        return Run(mask, {**work.seconds, "write": time.perf_counter() - start}, others)
 
     def _parse(
         self, output_dir: str | Path, weights: str | Path | None, device: str | None, overrides: dict[str, Any]
@@ -190,22 +214,6 @@ def find_config(bundle: str | Path) -> Path:
                 return config
     found = "a folder without one" if bundle.is_dir() else "no such folder"
     raise DataError(Problem(str(bundle), "a bundle with inference.json", found, "Give a folder such as bundles/acdc"))
-
-
-def root_cause(error: BaseException, *, name_files: bool = False) -> str:
-    """The innermost error of a chain in one line; MONAI wraps each one into several of its own.
-
-    With `name_files` the file of each problem is named: where a case has several.
-    """
-    while not isinstance(error, DataError) and (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    if isinstance(error, DataError):
-        named = [f"{Path(p.file).name}: " if name_files else "" for p in error.problems]
-        told = [f"expected {p.expected}, found {p.found}" for p in error.problems]
-        return "; ".join(map("".join, zip(named, told, strict=True)))
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2])[:240]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _check_overrides(parser: ConfigParser, overrides: dict[str, Any]) -> None:

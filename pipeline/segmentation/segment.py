@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from pipeline.errors import DataError, Problem
-from pipeline.segmentation.intake import find_cases, inspect
-from pipeline.segmentation.manifest import NAME, add_run, describe_program, read_runs, weights_of
-from pipeline.segmentation.results import CaseResult, Summary, record
-from pipeline.segmentation.statistics import measure, save_statistics
+from pipeline.segmentation.group import Group
+from pipeline.segmentation.intake import find_cases
+from pipeline.segmentation.line import Line
+from pipeline.segmentation.looker import Looker, borrow, give_back
+from pipeline.segmentation.manifest import NAME, add_killed_runs, add_run, describe_program, read_runs
+from pipeline.segmentation.reasons import is_disk_full
+from pipeline.segmentation.results import COMPLETED, CaseResult, Summary, finished, record
+from pipeline.segmentation.signals import Terminated, terminable, undisturbed
+from pipeline.segmentation.statistics import save_statistics
+from pipeline.segmentation.steps import Settings, Steps
+from pipeline.segmentation.workplace import workplace
 from pipeline.structures import Labels
-from pipeline.volumes import first_name, mask_name, names_of
-from pipeline.volumes.cine import join_masks, split_frames
+from pipeline.volumes import mask_name, names_of
 
 if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
@@ -38,6 +41,9 @@ def segment(
     overwrite: bool = False,
     preview: bool = False,
     statistics: bool = False,
+    timeout: float | None = None,
+    max_memory: float | None = None,
+    ahead: bool = True,
     overrides: Mapping[str, Any] | None = None,
     progress: bool = True,
     echo: Callable[[str], None] = tqdm.write,
@@ -45,9 +51,14 @@ def segment(
     """Segment images: OUTPUT/CASE.nii.gz for each, uint8, on exactly the image's grid; OUTPUT/CASE.png for a picture.
 
     Runs the network, preprocessing, inferer and postprocessing of the bundle's inference.json. A mask that exists is
-    left alone, so that a second call does what is missing (also previews and statistics). Each mask appears whole or
-    not at all, after the other files of its case that the bundle writes (CASE_instances.nii.gz, for example).
-    OUTPUT/manifest.json gains one entry for each call, also for one that was interrupted.
+    left alone, so that a second call does what is missing (also previews and statistics); one that is damaged is done
+    again. Each mask appears whole or not at all, after the other files of its case that the bundle writes
+    (CASE_instances.nii.gz, for example). OUTPUT/manifest.json gains one entry for each call, also for one that was
+    interrupted; what a killed call had done is entered by the next one.
+
+    Each file is first read to its last byte by a process of its own, so that one which hangs or crashes its reader
+    costs a case and not the run. Started by torchrun, each case is done by one of the processes (`Group`), and the
+    first one tells what became of all.
 
     Args:
         inputs: an image (NIfTI, .mha, .mhd, .nrrd, PNG, JPEG, BMP, TIFF), a folder of images, the folder of a DICOM
@@ -56,155 +67,146 @@ def segment(
         output: a folder, made where it is missing.
         bundle: folder with inference.json, or such a file.
         weights: a checkpoint instead of the bundle's models/model.pt.
-        device: "cpu", "cuda", "cuda:1"; default the bundle's choice.
+        device: "cpu", "cuda", "cuda:1"; default the bundle's choice, under torchrun each process its GPU.
         overwrite: do existing masks, previews and statistics again.
         preview: also draw OUTPUT/CASE_preview.png.
         statistics: also write OUTPUT/statistics.json, millilitres of each structure (and each lesion, where the bundle
             has `lesions`).
+        timeout: seconds that each step of a case (reading, computing, writing; of a cine each frame) may take; the case
+            is then given up as "timed out". Default: 900 for reading, no limit for the rest.
+        max_memory: gigabytes that the voxels of a case may take by what its header claims; default what is free.
+        ahead: read the next case and write the last one while the network is at work.
         overrides: entries of inference.json by id, instead of the file's.
         progress: a progress bar on stderr, if that is a terminal.
         echo: takes each line that is for people.
 
     Returns:
-        a summary; its exit_code is 1 if a case failed (named with its reason; the others are done).
+        a summary; its exit_code is 1 if a case failed (named with its reason; the others are done) or if the disk was
+        full. Under torchrun that of all processes in the first one, elsewhere that of the process.
 
     Raises:
         DataError: nothing to segment, no bundle, no weights, no such device, unknown overrides, an output that would
             replace its input, or an unreadable manifest.
+        KeyboardInterrupt: Ctrl-C or (Terminated) SIGTERM, once the manifest is written.
     """
     output = Path(output)
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    options = {"inputs": inputs, "overwrite": overwrite, "preview": preview, "statistics": statistics}
-    options["overrides"] = dict(overrides or {})
-    items = find_cases(inputs, exclude=output)
-    _check_output(items, output)
-    runs = read_runs(output)
-    from pipeline.segmentation.runner import BundleRunner, find_config  # loads torch and monai
+    settings = Settings(overwrite, preview, statistics, progress, timeout, max_memory)
+    options = {"inputs": inputs, "overwrite": overwrite, "preview": preview, "statistics": statistics, "ahead": ahead}
+    options |= {"timeout": timeout, "max_memory": max_memory, "overrides": dict(overrides or {})}
+    with terminable(), _looker() as looker:
+        from pipeline.segmentation.runner import BundleRunner  # loads torch and monai
 
-    find_config(bundle)
-    program = describe_program()
-    output.mkdir(parents=True, exist_ok=True)
-    results: list[CaseResult] = []
-    with tempfile.TemporaryDirectory(dir=output, prefix=".volseg-") as scratch:
-        runner = BundleRunner(bundle, output_dir=scratch, weights=weights, device=device, overrides=overrides)
-        echo(_announcement(items, runner, output))
-        job = _Job(runner, output, Path(scratch), overwrite, preview, statistics, progress, runs)
-        try:
-            for item in tqdm(items, desc="segmenting", unit="case", disable=None if progress else True):
-                results.append(job(item))
-                echo(results[-1].line())
-        finally:  # also what an interrupted call has done is told
-            if statistics:
-                _save_statistics(output, results, runner.labels)
-            add_run(output, record(runner, program, options, results, len(items)))
-    summary = Summary(results, output, output / NAME)
-    echo(summary.line())
-    return summary
+        group = Group()
+        items = group.share("items", lambda: _begin(inputs, output, bundle))
+        program = describe_program()
+        output.mkdir(parents=True, exist_ok=True)
+        with workplace(output) as place:
+            used = {"weights": weights, "device": group.device(device), "overrides": overrides}
+            runner = BundleRunner(bundle, output_dir=place.masks, **used)
+            entry = record(runner, program, options, len(items))
+            place.note(entry)
+            steps = Steps(runner, output, place, looker, settings, read_runs(output))
+            run = _Run(items, output, group, entry, runner, settings, place.folder, echo)
+            return run(Line(steps, output, ahead=ahead))
 
 
 @dataclass
-class _Job:
-    """One case at a time, with everything that is the same for all."""
+class _Run:
+    """All cases of one call, and what is told of them in the end, however it comes."""
 
-    runner: BundleRunner
+    items: list[dict[str, Any]]
     output: Path
+    group: Group
+    entry: dict[str, Any]
+    runner: BundleRunner
+    settings: Settings
     scratch: Path
-    overwrite: bool
-    preview: bool
-    statistics: bool
-    progress: bool
-    runs: list[dict[str, Any]]
+    echo: Callable[[str], None]
+    results: list[CaseResult] = field(default_factory=list)
 
-    def __call__(self, item: Mapping[str, Any]) -> CaseResult:
-        from pipeline.segmentation.runner import root_cause
+    def __call__(self, line: Line) -> Summary:
+        if self.group.is_first:
+            self.echo(_announcement(self.items, self.runner, self.output, self.group.size))
+        hidden = not (self.settings.progress and self.group.is_first)
+        with tqdm(total=len(self.items), desc="segmenting", unit="case", disable=hidden or None) as bar:
+            ended = "error"
+            try:
+                for result in line(self.group.take(self.items)):
+                    self._note(result, bar)
+                ended = "disk full" if line.disk_full else COMPLETED
+            except KeyboardInterrupt as error:
+                ended = "terminated" if isinstance(error, Terminated) else "interrupted"
+                raise
+            finally:  # also what an interrupted call has done is told
+                hurry = ended not in (COMPLETED, "disk full")
+                if hurry:
+                    self.results += line.last()
+                summary = self._end(ended, bar, hurry)
+        return summary
 
-        case, image = item["case"], item["image"]
-        mask = self.output / mask_name(case, image)
-        result = CaseResult(case, image, str(mask), "done", slice=item.get("slice"))
+    def _note(self, result: CaseResult, bar: Any) -> None:
+        self.results.append(result)
+        done = self.group.count(1)
+        bar.update(max(0, done - bar.n) if self.group.size > 1 else 1)
+        if self.group.is_first:
+            self.echo(result.line())
+
+    def _end(self, ended: str, bar: Any, hurry: bool) -> Summary:
+        """Write statistics and manifest, of all processes in the first one."""
+        mine = {"ended": ended, "results": [vars(result) for result in self.results]}
+        parts = self.group.gather(mine, hurry=hurry, wait=lambda: bar.update(max(0, self.group.count() - bar.n)))
+        if not self.group.is_first:
+            return Summary(self.results, self.output, self.output / NAME, len(self.results), ended, speaks=False)
+        with undisturbed():
+            ends = [part["ended"] for part in parts]
+            ended = next((end for end in ends if end != COMPLETED), COMPLETED)
+            others = [CaseResult(**result) for part in parts[1:] for result in part["results"]]
+            for result in others:
+                self.echo(result.line())
+            order = {item["case"]: index for index, item in enumerate(self.items)}
+            results = sorted(self.results + others, key=lambda result: order[result.case])
+            summary = Summary(results, self.output, self.output / NAME, len(self.items), ended)
+            self._save(summary)
+            self.echo(summary.line())
+        return summary
+
+    def _save(self, summary: Summary) -> None:
         try:
-            if mask.exists() and not self.overwrite:
-                result.outcome, result.reason = "exists", self._other_weights(case)
-            else:
-                self._segment(item, mask, result)
-            self._extras(item, mask, result)
-        except Exception as error:  # any library's error is this case's alone
-            several = not isinstance(image, str | Path)
-            result.outcome, result.reason = "failed", root_cause(error, name_files=several)
-        finally:
-            for leftover in self.scratch.iterdir():
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        return result
-
-    def _segment(self, item: Mapping[str, Any], mask: Path, result: CaseResult) -> None:
-        start = time.perf_counter()
-        info = inspect(item["image"], index=item.get("slice"), channels=self.runner.channels)
-        result.shape, result.frames = list(info.shape), info.frames
-        result.spacing_mm = list(info.spacing) if info.has_geometry else None
-        result.seconds = {"read": time.perf_counter() - start, "network": 0.0, "write": 0.0}
-        if info.is_cine:
-            self._segment_frames(item, mask, result)
-        else:
-            os.replace(self._run(item, result), mask)
-        result.seconds = {stage: round(seconds, 4) for stage, seconds in result.seconds.items()}
-
-    def _segment_frames(self, item: Mapping[str, Any], mask: Path, result: CaseResult) -> None:
-        if not isinstance(item["image"], str):
-            remedy = "Split the series into its frames, one case each"
-            raise DataError(Problem(str(first_name(item["image"])), "channels without time", "time frames", remedy))
-        folder = self.scratch / "frames"
-        folder.mkdir()
-        frames = split_frames(item["image"], folder, item["case"])
-        quiet = None if self.progress and result.frames > 1 else True
-        bar = tqdm(frames, desc=item["case"], total=result.frames, unit="frame", leave=False, disable=quiet)
-        masks = [self._run_frame(frame, result) for frame in bar]
-        start = time.perf_counter()
-        join_masks(masks, item["image"], mask, overwrite=self.overwrite)
-        result.seconds["write"] += time.perf_counter() - start
-
-    def _run_frame(self, frame: Mapping[str, str], result: CaseResult) -> Path:
-        from pipeline.segmentation.runner import root_cause
-
-        try:
-            inspect(frame["image"])  # one frame may be empty where the series is not
-            return self._run(frame, result)
-        except Exception as error:
-            found = f"{frame['case']}: {root_cause(error)}"
-            file = str(first_name(result.image))
-            raise DataError(Problem(file, "a mask of every frame", found, "Look at this frame")) from error
-
-    def _run(self, item: Mapping[str, Any], result: CaseResult) -> Path:
-        run = self.runner(item)
-        for stage, seconds in run.seconds.items():
-            result.seconds[stage] += seconds
-        for file in run.others:
-            place = self.output / file.name
-            os.replace(file, place)
-            result.others.append(str(place))
-        return run.mask
-
-    def _extras(self, item: Mapping[str, Any], mask: Path, result: CaseResult) -> None:
-        if self.statistics:
-            options = {"lesions": self.runner.lesions} if self.runner.lesions else {}
-            result.volumes = measure(mask, item["image"], self.runner.labels, **options)
-        picture = self.output / f"{item['case']}_preview.png"
-        if self.preview and (self.overwrite or result.outcome == "done" or not picture.exists()):
-            from pipeline.segmentation.preview import draw_preview
-
-            draw_preview(
-                item["image"],
-                mask,
-                self.runner.labels,
-                picture,
-                title=item["case"],
-                index=item.get("slice"),
-                overwrite=True,
+            if self.settings.statistics:
+                _save_statistics(summary, self.runner.labels, self.scratch)
+            add_run(
+                self.output,
+                finished(self.entry, self.runner, summary.cases, summary.ended),
+                by_way_of=self.scratch,
             )
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            summary.ended = "disk full"
+            self.echo(f"no room left in {self.output} for {NAME}, which does not tell of this run")
 
-    def _other_weights(self, case: str) -> str:
-        made_by = weights_of(self.runs, case)
-        if made_by is None or made_by == self.runner.weights_sha256:
-            return ""
-        return f"made by other weights, {made_by[:12]}; --overwrite does it again"
+
+@contextmanager
+def _looker() -> Iterator[Looker]:
+    looker = borrow()
+    try:
+        yield looker
+    finally:
+        give_back(looker)
+
+
+def _begin(inputs: list[str | Path], output: Path, bundle: str | Path) -> list[dict[str, Any]]:
+    """The cases, once it is clear that they can be begun."""
+    from pipeline.segmentation.runner import find_config
+
+    items = find_cases(inputs, exclude=output)
+    _check_output(items, output)
+    read_runs(output)
+    find_config(bundle)
+    if output.is_dir():
+        add_killed_runs(output)
+    return items
 
 
 def _check_output(items: Iterable[Mapping[str, Any]], output: Path) -> None:
@@ -220,17 +222,18 @@ def _check_output(items: Iterable[Mapping[str, Any]], output: Path) -> None:
         raise DataError(problems)
 
 
-def _announcement(items: list[dict[str, Any]], runner: BundleRunner, output: Path) -> str:
+def _announcement(items: list[dict[str, Any]], runner: BundleRunner, output: Path, processes: int) -> str:
     number = f"{len(items)} case" + ("s" if len(items) > 1 else "")
+    number += f" in {processes} processes" if processes > 1 else ""
     version = f" {runner.version}" if runner.version else ""
     weights = ", ".join(map(str, runner.checkpoints)) or "no weights"
     return f"{number} by {runner.name}{version} ({weights}) on {runner.device} -> {output}"
 
 
-def _save_statistics(output: Path, results: Iterable[CaseResult], labels: Labels) -> None:
+def _save_statistics(summary: Summary, labels: Labels, scratch: Path) -> None:
     cases = {
         result.case: {"image": result.image, "mask": result.mask, **result.volumes}
-        for result in results
+        for result in summary.cases
         if result.volumes is not None
     }
-    save_statistics(output / STATISTICS, cases, labels)
+    save_statistics(summary.output / STATISTICS, cases, labels, by_way_of=scratch)

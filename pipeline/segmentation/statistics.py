@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,20 @@ def measure(
     }
 
 
-def save_statistics(path: str | Path, cases: Mapping[str, Any], labels: Labels) -> Path:
-    """Write statistics.json, replacing the entries of these cases and keeping those of others."""
-    before = read_json(path)["cases"] if Path(path).is_file() else {}
+def save_statistics(
+    path: str | Path, cases: Mapping[str, Any], labels: Labels, *, by_way_of: str | Path | None = None
+) -> Path:
+    """Write statistics.json, replacing the entries of these cases and keeping those of others.
+
+    `by_way_of` is a folder of the same file system that takes the unfinished file; default that of `path`.
+    """
+    path = Path(path)
+    before = read_json(path)["cases"] if path.is_file() else {}
     content = {"version": 1, "unit": "ml", "notes": NOTES, "labels": dict(labels), "cases": {**before, **cases}}
-    return write_text(path, json.dumps(content, indent=2) + "\n", overwrite=True)
+    text = json.dumps(content, indent=2) + "\n"
+    unnamed = write_text(Path(by_way_of or path.parent) / path.name, text, overwrite=True)
+    os.replace(unnamed, path)
+    return path
 
 
 def _structures(values: np.ndarray, voxel_ml: float | None, labels: Labels, across: int) -> dict[str, Any]:

@@ -49,6 +49,19 @@ def read_series(folder: str | Path) -> Any:
         raise DataError(Problem(str(folder), "a readable DICOM series", why, "Export the series again")) from error
 
 
+def series_headers(folder: str | Path) -> list[Any]:
+    """The header of each DICOM file that a folder directly holds; something with GetSize and GetPixelID.
+
+    Raises:
+        DataError: a header that cannot be read.
+    """
+    try:
+        return [_header(str(file)) for file in _files(Path(folder)) if _is_dicom(file)]
+    except RuntimeError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise DataError(Problem(str(folder), "a readable DICOM series", why, "Export the series again")) from error
+
+
 def _one_series(folder: Path) -> list[str]:
     import SimpleITK
 

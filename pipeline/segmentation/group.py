@@ -1,0 +1,120 @@
+"""Cases dealt out to several processes that torchrun started, each case to one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline.volumes import names_of
+
+PATIENCE = timedelta(hours=1)  # until all processes have come
+POLL = 0.2  # seconds
+LAST_WORDS = 5.0  # seconds that the first process waits for the others when all are told to stop
+
+
+class Group:
+    """The processes of one launch, which share a counter and a few values by torchrun's store (a TCP server).
+
+    Each takes the next case when it is free, so that long cases and slow machines balance by themselves. Nothing on
+    disk says who does what: after a kill the next launch does the cases whose masks are missing.
+
+    Without torchrun it is a group of one, which shares with nobody.
+
+    Attributes:
+        rank: this process among `size`; rank 0 speaks for all.
+    """
+
+    def __init__(self) -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_ADDR" in os.environ else 1
+        self.rank = int(os.environ["RANK"]) if self.size > 1 else 0
+        self._store = _store() if self.size > 1 else None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks for all."""
+        return self.rank == 0
+
+    def device(self, device: str | None) -> str | None:
+        """The device asked for, or of several GPUs the one of this process."""
+        if device is None and self._store is not None:
+            import torch
+
+            if torch.cuda.is_available():
+                return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+        return device
+
+    def share(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns in the first process, in all of them (as JSON carries it)."""
+        if self._store is None:
+            return make()
+        if self.is_first:
+            value = make()
+            self._store.set(name, json.dumps(value, default=str))
+            return value
+        return json.loads(self._store.get(name))
+
+    def take(self, items: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The items of this process: all of them in order, or one after the other whichever is the largest left."""
+        if self._store is None:
+            yield from items
+            return
+        order = sorted(range(len(items)), key=lambda index: (-_bytes(items[index]), index))
+        while (turn := self._store.add("turn", 1) - 1) < len(items):
+            yield items[order[turn]]
+
+    def count(self, done: int = 0) -> int:
+        """Add to the number of cases that all processes have done, and return it; 0 without torchrun."""
+        return self._store.add("done", done) if self._store is not None else 0
+
+    def gather(self, value: Any, *, hurry: bool = False, wait: Callable[[], None] = lambda: None) -> list[Any]:
+        """In the first process the values of all; elsewhere none.
+
+        Args:
+            value: what this process has to tell (as JSON carries it).
+            hurry: do not wait for those who have nothing to tell within a few seconds.
+            wait: called now and then while the others are at work.
+        """
+        if self._store is None:
+            return [value]
+        self._store.set(f"told/{self.rank}", json.dumps(value, default=str))
+        if not self.is_first:
+            return []
+        end = time.monotonic() + LAST_WORDS
+        others = set(range(1, self.size))
+        told = [value]
+        while others and not (hurry and time.monotonic() > end):
+            for rank in sorted(others):
+                if self._store.check([f"told/{rank}"]):
+                    told.append(json.loads(self._store.get(f"told/{rank}")))
+                    others.discard(rank)
+            if others:
+                wait()
+                time.sleep(POLL)
+        return told
+
+
+def let_the_first_speak() -> None:
+    """Wait a little in every process of a launch but the first: all see the same error, and one telling is enough.
+
+    torchrun ends the others as soon as the first one has ended with an error.
+    """
+    if "MASTER_ADDR" in os.environ and int(os.environ.get("RANK", "0")) > 0:
+        time.sleep(LAST_WORDS)
+
+
+def _store() -> Any:
+    import torch.distributed as dist
+
+    store, _, _ = next(dist.rendezvous("env://", timeout=PATIENCE))
+    return dist.PrefixStore("volseg", store)
+
+
+def _bytes(item: Mapping[str, Any]) -> int:
+    files = [Path(name) for name in names_of(item["image"])]
+    every = [part for file in files for part in (file.iterdir() if file.is_dir() else [file])]
+    return sum(file.stat().st_size for file in every if file.exists())

@@ -1,0 +1,102 @@
+"""The first look at a case: whether its mask is there and whole, whether its image is fit to be segmented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError, Problem
+from pipeline.segmentation.inspection import ImageInfo, inspect
+from pipeline.volumes import first_name, has_geometry, is_picture, read_mask, shape
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen: the image's grid, or None where a whole mask makes it needless.
+
+    Args:
+        info: the grid of the image.
+        damage: what is wrong with the mask that is there; "" where none is, or a whole one.
+        seconds: how long it took.
+    """
+
+    info: ImageInfo | None
+    damage: str = ""
+    seconds: float = 0.0
+
+
+def look(
+    image: str | list[str],
+    *,
+    index: int | None = None,
+    channels: int = 1,
+    mask: str | None = None,
+    max_memory: float | None = None,
+) -> Look:
+    """Look at a mask, where one is named, and at the image, where there is no whole mask.
+
+    Args:
+        image, index, channels, max_memory: as for `inspect`.
+        mask: a mask that is there and would be kept.
+
+    Raises:
+        DataError: as `inspect`; a whole mask of another shape than its image, which nobody should lose unasked.
+    """
+    damage = ""
+    if mask is not None:
+        try:
+            found = _trimmed(read_mask(mask).shape)
+        except Exception as error:  # any library's
+            damage = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, DataError):
+                damage = error.problems[0].found
+        else:
+            _check_shape(mask, found, image, index)
+            return Look(None)
+    return Look(inspect(image, index=index, channels=channels, max_memory=max_memory), damage)
+
+
+def _check_shape(mask: str, found: tuple[int, ...], image: str | list[str], index: int | None) -> None:
+    name = first_name(image)
+    if Path(name).is_dir() and has_geometry(name):
+        return  # a DICOM series tells its shape only when all of it is read
+    try:
+        wanted = _trimmed(shape(name))
+    except DataError:
+        return  # the image is gone or broken, its mask is not
+    wanted = (*wanted[:2], 1) if index is not None else wanted
+    if found != wanted and not (is_picture(mask) and found[:2] == wanted[:2]):
+        expected = f"a mask of the image's shape {' x '.join(map(str, wanted))}"
+        remedy = "Move it away, or let it be done again with --overwrite"
+        raise DataError(Problem(mask, expected, f"one of {' x '.join(map(str, found))}", remedy))
+
+
+def _trimmed(size: tuple[int, ...]) -> tuple[int, ...]:
+    size = (*size, *(1,) * (3 - len(size)))
+    while len(size) > 3 and size[-1] == 1:
+        size = size[:-1]
+    return size
+
+
+def to_reply(result: Look | Exception) -> dict[str, Any]:
+    """A look, or the error in its place, as JSON can carry it."""
+    from dataclasses import asdict
+
+    if isinstance(result, DataError):
+        return {"problems": [problem.to_dict() for problem in result.problems]}
+    if isinstance(result, Exception):
+        return {"error": f"{type(result).__name__}: {str(result)[:240]}"}
+    return asdict(result)
+
+
+def from_reply(reply: dict[str, Any]) -> Look:
+    """The look of a reply; raises the error that stands in its place."""
+    if "problems" in reply:
+        raise DataError([Problem(**problem) for problem in reply["problems"]])
+    if "error" in reply:
+        raise RuntimeError(reply["error"])
+    info = reply["info"]
+    if info is not None:
+        info = ImageInfo(**{**info, "shape": tuple(info["shape"]), "spacing": tuple(info["spacing"])})
+    return Look(info, reply["damage"], reply["seconds"])

@@ -1,0 +1,38 @@
+"""Why a case failed, in one line, whatever library said so."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import DataError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last where a limit on the size of files is set
+
+
+def root_cause(error: BaseException, *, name_files: bool = False) -> str:
+    """The innermost error of a chain in one line; MONAI wraps each one into several of its own.
+
+    With `name_files` the file of each problem is named: where a case has several.
+    """
+    error = list(_chain(error))[-1]
+    if isinstance(error, DataError):
+        named = [f"{Path(p.file).name}: " if name_files else "" for p in error.problems]
+        told = [f"expected {p.expected}, found {p.found}" for p in error.problems]
+        return "; ".join(map("".join, zip(named, told, strict=True)))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2])[:240]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one that caused it, says that there is no room left for a file."""
+    return any(isinstance(one, OSError) and one.errno in FULL for one in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    yield error
+    while not isinstance(error, DataError) and (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+        yield error

@@ -1,0 +1,231 @@
+"""The steps of one case: look, read, compute, write. Whatever goes wrong in them is this case's alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from pipeline.errors import DataError, Problem
+from pipeline.segmentation.inspection import inspect
+from pipeline.segmentation.looker import Looker, TimedOutError
+from pipeline.segmentation.manifest import weights_of
+from pipeline.segmentation.reasons import is_disk_full, root_cause
+from pipeline.segmentation.results import DONE, EXISTS, FAILED, TIMED_OUT, CaseResult
+from pipeline.segmentation.signals import time_limit
+from pipeline.segmentation.statistics import measure
+from pipeline.segmentation.workplace import Workplace
+from pipeline.volumes import first_name, mask_name
+from pipeline.volumes.cine import join_masks, split_frames
+
+if TYPE_CHECKING:
+    from pipeline.segmentation.runner import BundleRunner, Run, Work
+
+READING = 900.0  # seconds to read a file where no limit was asked for: only a drive that hangs takes as long
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all cases; see `pipeline.segmentation.segment`."""
+
+    overwrite: bool = False
+    preview: bool = False
+    statistics: bool = False
+    progress: bool = True
+    timeout: float | None = None
+    max_memory: float | None = None
+
+
+class Case:
+    """A case on its way; `work` is what was read of it, None once it is written and for a cine."""
+
+    def __init__(self, item: Mapping[str, Any], output: Path) -> None:
+        self.item = item
+        self.mask = output / mask_name(item["case"], item["image"])
+        self.result = CaseResult(item["case"], item["image"], str(self.mask), DONE, slice=item.get("slice"))
+        self.work: Work | None = None
+        self.disk_full = False
+
+    @property
+    def is_cine(self) -> bool:
+        """Whether it is segmented frame by frame."""
+        return self.result.frames > 1
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something to compute."""
+        return self.result.outcome == DONE
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the case has no mask."""
+        self.result.outcome = TIMED_OUT if isinstance(error, TimedOutError) else FAILED
+        several = not isinstance(self.item["image"], str | Path)
+        self.result.reason = str(error) if isinstance(error, TimedOutError) else root_cause(error, name_files=several)
+        if is_disk_full(error):
+            self.disk_full = True
+            self.result.reason = f"no room left on the disk of {self.mask.parent}"
+        self.work = None
+
+
+class Steps:
+    """The steps, in the order in which a case goes through them; none raises what goes wrong with the case.
+
+    `prepare` and `finish` may run in one other thread while `compute` runs in the main one.
+
+    Args:
+        runs: the manifest's earlier runs, which say whose masks are there.
+    """
+
+    def __init__(
+        self,
+        runner: BundleRunner,
+        output: Path,
+        place: Workplace,
+        looker: Looker,
+        settings: Settings,
+        runs: list[dict[str, Any]],
+    ) -> None:
+        self.runner = runner
+        self.output = output
+        self.place = place
+        self.looker = looker
+        self.settings = settings
+        self.runs = runs
+
+    def prepare(self, case: Case) -> None:
+        """Look at the case's files in a process of their own, then read the image; a cine is only looked at."""
+        with _failing(case):
+            self._look(case)
+            if case.goes_on and not case.is_cine:
+                case.work = self.runner.read(case.item)
+
+    def compute(self, case: Case) -> None:
+        """Let the network look at it; of a cine do everything."""
+        with _failing(case):
+            if case.is_cine:
+                self._segment_frames(case)
+            elif case.work is not None:
+                with time_limit(self.settings.timeout, "computing it"):
+                    case.work = self.runner.compute(case.work)
+
+    def finish(self, case: Case) -> None:
+        """Write the mask, then draw and measure it; note the case in the journal."""
+        with _failing(case):
+            try:
+                if case.work is not None and case.goes_on:
+                    self._take(self.runner.write(case.work), case, case.mask)
+                if not case.result.is_failure:
+                    self._extras(case)
+            finally:
+                self.place.clear()
+        case.work = None
+        seconds = case.result.seconds
+        case.result.seconds = {stage: round(spent, 4) for stage, spent in seconds.items()}
+        try:
+            self.place.note(case.result.entry())
+        except OSError as error:  # the case is done all the same
+            case.disk_full = case.disk_full or is_disk_full(error)
+
+    def _look(self, case: Case) -> None:
+        result = case.result
+        there = case.mask.exists() and not self.settings.overwrite
+        seen = self.looker(
+            case.item["image"],
+            index=case.item.get("slice"),
+            channels=self.runner.channels,
+            mask=str(case.mask) if there else None,
+            max_memory=self.settings.max_memory,
+            timeout=self.settings.timeout or READING,
+        )
+        if seen.info is None:
+            result.outcome, result.reason = EXISTS, self._other_weights(result.case)
+            return
+        if seen.damage:
+            result.reason = f"the mask that was there was damaged ({seen.damage})"
+        result.shape, result.frames = list(seen.info.shape), seen.info.frames
+        result.spacing_mm = list(seen.info.spacing) if seen.info.has_geometry else None
+        result.seconds = {"read": seen.seconds, "network": 0.0, "write": 0.0}
+
+    def _segment_frames(self, case: Case) -> None:
+        image, result = case.item["image"], case.result
+        if not isinstance(image, str):
+            remedy = "Split the series into its frames, one case each"
+            raise DataError(Problem(str(first_name(image)), "channels without time", "time frames", remedy))
+        folder = self.place.folder / "frames"
+        folder.mkdir()
+        frames = split_frames(image, folder, result.case)
+        quiet = None if self.settings.progress else True
+        bar = tqdm(frames, desc=result.case, total=result.frames, unit="frame", leave=False, disable=quiet)
+        masks = [self._segment_frame(frame, case) for frame in bar]
+        start = time.perf_counter()
+        joined = join_masks(masks, image, folder / case.mask.name)
+        os.replace(joined, case.mask)
+        result.seconds["write"] += time.perf_counter() - start
+
+    def _segment_frame(self, frame: Mapping[str, str], case: Case) -> Path:
+        try:
+            inspect(frame["image"])  # one frame may be empty where the series is not
+            with time_limit(self.settings.timeout, f"computing {frame['case']}"):
+                run = self.runner(frame)
+            return self._take(run, case, run.mask)
+        except TimedOutError:
+            raise
+        except Exception as error:
+            if is_disk_full(error):
+                raise
+            found = f"{frame['case']}: {root_cause(error)}"
+            file = str(first_name(case.item["image"]))
+            raise DataError(Problem(file, "a mask of every frame", found, "Look at this frame")) from error
+
+    def _take(self, run: Run, case: Case, mask: Path) -> Path:
+        """Give the files of a run their names, the mask last: where it is, everything is."""
+        for stage, seconds in run.seconds.items():
+            case.result.seconds[stage] += seconds
+        for file in run.others:
+            case.result.others.append(str(self._named(file)))
+        if case.result.is_failure:
+            raise RuntimeError("the case was given up")  # it took too long; nobody waits for its mask any more
+        if run.mask != mask:
+            os.replace(run.mask, mask)
+        return mask
+
+    def _named(self, file: Path) -> Path:
+        os.replace(file, self.output / file.name)
+        return self.output / file.name
+
+    def _extras(self, case: Case) -> None:
+        item, result = case.item, case.result
+        if self.settings.statistics:
+            options = {"lesions": self.runner.lesions} if self.runner.lesions else {}
+            result.volumes = measure(case.mask, item["image"], self.runner.labels, **options)
+        name = f"{result.case}_preview.png"
+        is_wanted = self.settings.overwrite or result.outcome == DONE or not (self.output / name).exists()
+        if self.settings.preview and is_wanted:
+            from pipeline.segmentation.preview import draw_preview
+
+            picture = self.place.masks / name
+            options = {"title": result.case, "index": item.get("slice"), "overwrite": True}
+            draw_preview(item["image"], case.mask, self.runner.labels, picture, **options)
+            self._named(picture)
+
+    def _other_weights(self, case: str) -> str:
+        made_by = weights_of(self.runs, case)
+        if made_by is None or made_by == self.runner.weights_sha256:
+            return ""
+        return f"made by other weights, {made_by[:12]}; --overwrite does it again"
+
+
+@contextmanager
+def _failing(case: Case) -> Iterator[None]:
+    """Any library's error is this case's alone."""
+    try:
+        yield
+    except Exception as error:
+        if not case.result.is_failure:
+            case.fail(error)
