@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,8 +58,13 @@ def runs_section(collection: Collection) -> Section:
         rows,
     )
     common = settings_in_common(collection.results)
-    listed = [f"{key}: {value}" for key, value in common.items()]
+    listed = [f"{key}: {in_words(value)}" for key, value in common.items()]
     return Section("runs", "Runs", [table, Text("Settings that all runs share:"), Bullets(listed)])
+
+
+def in_words(value: Any) -> str:
+    """A setting as it is typed after --set."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def settings_in_common(results: Sequence[Result]) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from tqdm import tqdm
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection
 from pipeline.report.experiment_document import Bullets, Document, Figure, Section, Table, Text, as_list
-from pipeline.report.experiment_sections import consistency, cross_validation, on_test_list, runs_section, warnings
+from pipeline.report.experiment_sections import (
+    consistency,
+    cross_validation,
+    in_words,
+    on_test_list,
+    runs_section,
+    warnings,
+)
 from pipeline.report.paper_claims import band_table, size_table
 from pipeline.report.paper_curves import curve_figure
 from pipeline.report.paper_network import network_figure
@@ -128,16 +135,15 @@ def _claims(key: str, title: str, found: tuple[Table, dict[str, list[str]]], dat
     blocks: list[Table | Text | Bullets] = [Text(claim), table]
     for part in data:
         blocks += [Text(f"{part.name}:"), Bullets(told[part.level])] if part.level in told else []
-    blocks.append(Text("These p-values are not corrected for their number.", kind="soft"))
     return Section(key, title, blocks)
 
 
 def _curves(data: Sequence[DataResults]) -> list[Figure | Text]:
-    numbers = {"covid19": "4", "acdc": "5"}
+    numbers = {"covid19": "4", "lungs": "4b", "acdc": "5"}
+    numbered = [(numbers[part.level.removesuffix(paper.PHANTOMS)], part) for part in data]
     return [
         _attempt(f"Figure {number}", lambda part=part, number=number: curve_figure(part, number))
-        for part in data
-        for number in [numbers.get(part.level.removesuffix(paper.PHANTOMS), "4b")]
+        for number, part in sorted(numbered, key=lambda pair: pair[0])
     ]
 
 
@@ -176,7 +182,7 @@ def _protocol(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
     ]
     rows = []
     for key, meaning in UNSTATED.items():
-        values = [str(part.any.resolved.get(key, "–")) for part in data]
+        values = [in_words(part.any.resolved.get(key, "–")) for part in data]
         rows.append([key, meaning, *values])
     table = Table(
         "What the paper leaves open: each is a key of bundles/*/paper.json, to be changed by --set KEY=VALUE. The "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.experiment.collection import Result
 from pipeline.experiment.details import BANDS, EDGES
-from pipeline.experiment.statistics import LEVEL, Comparison, compare
+from pipeline.experiment.statistics import LEVEL, Comparison, compare, holm
 from pipeline.report.experiment_document import Cell, Table
 from pipeline.report.experiment_numbers import (
     by_patient,
@@ -32,23 +32,22 @@ def band_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
     told: dict[str, list[str]] = {}
     for part in data:
         unit = part.any.scores.length_unit
-        for band in BANDS:
-            for first, alpha in part.others():
-                one, other = (_errors(part.by_alpha[a], band) for a in (first, alpha))
-                c = contrast(one, other, "error")
+        for first, alpha in part.others():
+            pairs = [[_errors(part.by_alpha[a], band) for a in (first, alpha)] for band in BANDS]
+            for band, c in zip(BANDS, holm([contrast(*pair, "error") for pair in pairs]), strict=True):
                 share = _share_of_errors(part.by_alpha[first], band)
                 row = [part.name, loss_name(alpha), _band_words(band, unit), f"{share:.0%}"]
                 row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0), _relative(c)]
-                rows.append([*row, write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"])
+                rows.append([*row, write_p(c.p), write_p(c.adjusted), f"{c.effect:+.2f}" if c.n else "–"])
                 name = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
                 told.setdefault(part.level, []).append(sentence(name, "error", c, who=part.who))
-    words = ("distance from edges", "of all errors", "wrong, first loss", "wrong, this loss", "change", "p", "effect")
+    words = ("distance from edges", "of all errors", "wrong, first loss", "wrong, this loss", "change")
     caption = (
         "Share of the pixels at that distance from an edge of the truth (in the slice) that are wrong; mean over "
         "patients. “Of all errors”: what part of the first loss's errors lies there. Bold: fewer, whether or not "
-        "by chance."
+        "by chance. p (Holm): corrected for the three distances; the sentences go by it."
     )
-    return Table(caption, ["Data", "Loss", *words], rows), told
+    return Table(caption, ["Data", "Loss", *words, "p", "p (Holm)", "effect"], rows), told
 
 
 def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]]:
@@ -57,24 +56,23 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
     told: dict[str, list[str]] = {}
     for part in data:
         cuts = size_cuts(part.any)
-        for size in SIZES:
-            for first, alpha in part.others():
-                one, other = (_strata(part.by_alpha[a], cuts, size) for a in (first, alpha))
-                c = contrast(one, other, "dice")
+        for first, alpha in part.others():
+            pairs = [[_strata(part.by_alpha[a], cuts, size) for a in (first, alpha)] for size in SIZES]
+            found = holm([contrast(*pair, "dice") for pair in pairs])
+            for size, (one, _), c in zip(SIZES, pairs, found, strict=True):
                 targets = sum(len(table) for table in one.values()) // max(1, len(one))
                 row = [part.name, loss_name(alpha), size, str(targets), four(c.first)]
-                row += [Cell(four(c.second), bold=c.difference > 0), write_p(c.p), f"{c.effect:+.2f}" if c.n else "–"]
-                rows.append(row)
+                row += [Cell(four(c.second), bold=c.difference > 0), write_p(c.p), write_p(c.adjusted)]
+                rows.append([*row, f"{c.effect:+.2f}" if c.n else "–"])
                 words = f"{loss_name(alpha)}, Dice of {size} targets"
                 told.setdefault(part.level, []).append(sentence(words, "dice", c, who=part.who))
-        for first, alpha in part.others():
             told[part.level].append(_above_all(part, first, alpha, cuts))
     caption = (
         "A target is one structure in one slice; small is the smallest third of each structure's targets by their "
         "number of pixels in the truth. Mean over patients; a target that is missed has Dice 0. Bold: higher, whether "
-        "or not by chance."
+        "or not by chance. p (Holm): corrected for the three sizes; the sentences go by it."
     )
-    head = ["Data", "Loss", "targets", "number", "Dice, first loss", "Dice, this loss", "p", "effect"]
+    head = ["Data", "Loss", "targets", "number", "Dice, first loss", "Dice, this loss", "p", "p (Holm)", "effect"]
     return Table(caption, head, rows), told
 
 
@@ -93,6 +91,9 @@ def _above_all(part: DataResults, first: str, alpha: str, cuts: dict[str, tuple[
         one, other = (by_patient(_strata(part.by_alpha[a], cuts, size), "dice") for a in (first, alpha))
         gains.append(other - one)
     c = compare(*gains)
+    if not c.n:
+        singular = part.who.removesuffix("s")
+        return f"{loss_name(alpha)}: no {singular} has both small and large targets, so their gains are not compared."
     start = f"{loss_name(alpha)}, gain of small targets {c.second:+.4f}, of large ones {c.first:+.4f}"
     if math.isnan(c.p):
         return f"{start} on {count(c.n, part.who)} with both: too few to test."

@@ -123,7 +123,7 @@ def _draw(axes: Any, layers: list[Layer], side: int) -> None:
 
 
 def _copies(axes: Any, boxes: list[tuple], layers: list[Layer]) -> None:
-    """A grey line from each map that a later convolution takes again, beside the map before it."""
+    """A grey line from each map that a later convolution takes again to the map beside which it takes it."""
     from matplotlib.patches import FancyArrowPatch
 
     for index, layer in enumerate(layers):
@@ -133,7 +133,7 @@ def _copies(axes: Any, boxes: list[tuple], layers: list[Layer]) -> None:
         sources = [box for box in boxes[: index - 1] if box[4] == layer.size and box[3] == layer.taken - before[3]]
         if sources:
             source, level = sources[-1], boxes[index + 1][1]
-            ends = (source[0] + source[2] / 2, -level + 0.1), (boxes[index + 1][0] - 0.35, -level + 0.1)
+            ends = (source[0] + source[2] / 2, -level + 0.1), (before[0] - before[2] / 2, -level + 0.1)
             axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=8, color=COPY, lw=1, ls="--"))
 
 

@@ -98,11 +98,11 @@ def _sample(case: str, results: dict[str, Result]) -> Sample:
 
 
 def _box(maps: list[np.ndarray]) -> tuple[slice, slice]:
-    """Around all labels with a margin, at least half of each axis."""
+    """A square around all labels with a margin, at least half the shorter side; less where the image ends."""
     places = np.argwhere(np.any([m > 0 for m in maps], axis=0))
     shape = np.array(maps[0].shape)
     low, high = (places.min(0), places.max(0) + 1) if len(places) else (np.zeros(2, int), shape)
-    half = np.maximum((high - low) * 0.65, shape / 4)
+    half = np.repeat(max((high - low).max() * 0.65, shape.min() / 4), 2)
     middle = np.clip((low + high) / 2, half.clip(max=shape / 2), shape - half.clip(max=shape / 2))
     start, stop = (middle - half).clip(0).astype(int), (middle + half).clip(max=shape).astype(int)
     return slice(start[0], stop[0]), slice(start[1], stop[1])

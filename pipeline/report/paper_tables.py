@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection, Result
-from pipeline.report.experiment_document import Cell, Table
+from pipeline.report.experiment_document import Cell, Table, as_list
 from pipeline.report.experiment_numbers import (
     MEASURES,
     contrasts,
@@ -161,11 +161,11 @@ def _verdict(part: DataResults) -> str:
     if len(good) == len(found):
         return f"{part.name}: the claim {claim} holds here: {numbers}."
     if bad and good:
-        return f"{part.name}: better in {', '.join(good)}, worse in {', '.join(bad)}: {numbers}."
+        return f"{part.name}: better in {as_list(good)}, worse in {as_list(bad)}: {numbers}."
     if bad:
-        return f"{part.name}: the contrary of the claim: worse in {', '.join(bad)}: {numbers}."
+        return f"{part.name}: the contrary of the claim: worse in {as_list(bad)}: {numbers}."
     if good:
-        return f"{part.name}: the claim {claim} holds for {', '.join(good)} only: {numbers}."
+        return f"{part.name}: the claim {claim} holds for {as_list(good)} only: {numbers}."
     return f"{part.name}: the claim {claim} is not shown here: {numbers}."
 
 

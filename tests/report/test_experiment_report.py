@@ -17,6 +17,7 @@ from pipeline.experiment.statistics import Comparison
 from pipeline.report.experiment import write_experiment_report
 from pipeline.report.experiment_document import Cell, Document, Section, Table, Text, render_html, render_markdown
 from pipeline.report.experiment_numbers import sentence
+from pipeline.report.paper_samples import _box
 
 PATIENTS = 8
 FULL = {"patch_size": [256, 256, 1], "in_channels": 1, "width": 64, "epochs": 100, "learning_rate": 0.01}
@@ -240,10 +241,36 @@ def test_errors_at_edges_and_small_targets(experiment):
     assert any("One training of each loss" in line for line in lines(folder)), "one seed is no proof"
     row = next(line for line in lines(folder) if "| up to 3 mm |" in line)
     assert [cell.strip() for cell in row.split("|")[4:9]] == ["33%", "20.00 %", "**16.00 %**", "-20%", "0.008"]
+    assert row.split("|")[9].strip() == "0.023", "2 / 2**8, times the three bands"
+    assert sum("an improvement beyond chance (p = 0.023" in line for line in lines(folder)) == 9, (
+        "three in each section"
+    )
     rows = [line.split("|") for line in lines(folder) if line.startswith("| ACDC | CE + DL | small |")]
     assert [cell.strip() for cell in rows[0][4:8]] == ["24", "0.8000", "**0.8400**", "0.008"]
     text = "\n".join(lines(folder))
     assert "gain of small targets +0.0400, of large ones +0.0400 on 8 patients that have both: no difference" in text
+
+
+def test_gains_that_no_patient_shows_both_of_are_not_compared(experiment):
+    """Every patient's targets are of one size, so none has small and large ones."""
+    folder = experiment(BETTER)
+    for path in folder.glob("*/evaluation/slices.csv"):
+        table = pd.read_csv(path)
+        table["truth_voxels"] = 100 * (1 + table["patient"].str.removeprefix("patient").astype(int))
+        table.to_csv(path, index=False)
+    write_experiment_report(folder)
+    text = "\n".join(lines(folder))
+    assert "no patient has both small and large targets" in text
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize(("shape", "box"), [((100, 300), (50, 50)), ((400, 400), (200, 200)), ((10, 300), (10, 26))])
+def test_samples_are_cut_out_as_squares(shape, box):
+    """A label of 20 columns and 5 rows asks for 26 pixels, or for half the shorter side."""
+    labels = np.zeros(shape, int)
+    labels[3:8, 100:120] = 1
+    assert labels[_box([labels])].shape == box
+    assert labels[_box([labels])].sum() == 100
 
 
 def test_words_are_escaped():
