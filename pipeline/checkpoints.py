@@ -14,10 +14,12 @@ import torch
 from ignite.engine import Engine, Events
 
 from pipeline.errors import DataError, Problem
+from pipeline.state_files import load_file, save_atomically
 
 logger = logging.getLogger("pipeline")
 
 STATE_FILE = "last.pt"
+EARLIER_FILE = "last_prev.pt"
 BEST_FILE = "model.pt"
 FINAL_FILE = "model_final.pt"
 PREVIOUS_FILE = "model_prev.pt"
@@ -27,9 +29,10 @@ class Checkpoints:
     """Save after every epoch, keep the best weights, and go on where a killed run stopped.
 
     In `ckpt_dir`: last.pt (model, optimizer, scheduler, epoch, best score: everything that resuming needs; random
-    generators are renewed from (seed, epoch)), model.pt (best validation score, weights alone), model.json (what
-    model.pt is worth), model_final.pt (weights after the last epoch). Every file is written to a temporary name and
-    renamed, so that a kill at any moment leaves the previous one whole.
+    generators are renewed from (seed, epoch)), last_prev.pt (the same of the epoch before, in case last.pt is
+    damaged), model.pt (best validation score, weights alone), model.json (what model.pt is worth), model_final.pt
+    (weights after the last epoch). Every file is written to a temporary name and renamed, so that a kill at any moment
+    leaves the previous one whole.
 
     A model.pt that lies there already is replaced only by a better score on the same datalist and fold; where the two
     cannot be compared it is kept as model_prev.pt, and the log says so.
@@ -60,6 +63,7 @@ class Checkpoints:
         self.identity = dict(identity)
         self.enabled = enabled
         self._own_best = False
+        self._whole = False  # whether last.pt is known to be, so that it may become last_prev.pt
 
     def attach(self, engine: Engine) -> None:
         """Register at the end of each epoch and of the training; attach after the validation handler."""
@@ -74,13 +78,13 @@ class Checkpoints:
             whether a state was loaded; without one the training starts from the beginning.
 
         Raises:
-            DataError: the state cannot be read, or belongs to another datalist, fold or network.
+            DataError: neither last.pt nor last_prev.pt can be read, or the state belongs to another datalist, fold or
+            network.
         """
-        path = self.folder / STATE_FILE
-        if not path.is_file():
+        path, state = self._last_state()
+        if state is None:
             logger.info("nothing to resume in %s: starting from the beginning", self.folder)
             return False
-        state = _load(path)
         if state.get("identity") != self.identity:
             found = f"a run on {_sentence(state.get('identity') or {})}"
             remedy = "Resume it with its own datalist and fold, or give another --output_dir"
@@ -88,7 +92,11 @@ class Checkpoints:
         load_state(self.network, state["model"], path)
         for name, item in self.objects.items():
             horizon = getattr(item, "total_iters", None)
-            item.load_state_dict(state[name])
+            try:
+                item.load_state_dict(state[name])
+            except (KeyError, ValueError, RuntimeError) as error:
+                remedy = f"Resume it with its own {name}, or give another --output_dir"
+                raise DataError(Problem(str(path), f"a state of this {name}", "that of another one", remedy)) from error
             if horizon is not None:
                 item.total_iters = horizon  # a run that is resumed with more epochs decays over all of them
         if getattr(engine, "scaler", None) is not None and "scaler" in state:
@@ -100,6 +108,8 @@ class Checkpoints:
         self._own_best = state["best_metric_epoch"] > 0
         if engine.state.epoch >= engine.state.max_epochs:
             logger.info("this run is finished: %d of %d epochs", engine.state.epoch, engine.state.max_epochs)
+            if self.enabled:
+                self._finish(engine)  # it may have been stopped just before this
         else:
             logger.info("resuming after epoch %d of %d", engine.state.epoch, engine.state.max_epochs)
         return True
@@ -119,7 +129,28 @@ class Checkpoints:
         }
         if getattr(engine, "scaler", None) is not None:
             state["scaler"] = engine.scaler.state_dict()
-        save_atomically(state, self.folder / STATE_FILE)
+        earlier = self.folder / EARLIER_FILE if self._whole else None
+        save_atomically(state, self.folder / STATE_FILE, earlier=earlier)
+        self._whole = True
+
+    def _last_state(self) -> tuple[Path, dict[str, Any] | None]:
+        """The newest state that can be read; a damaged one is named, and none is no state."""
+        problems = []
+        for path in (self.folder / STATE_FILE, self.folder / EARLIER_FILE):
+            if not path.is_file():
+                continue
+            try:
+                state = load_file(path)
+            except DataError as error:
+                problems += error.problems
+                continue
+            self._whole = path.name == STATE_FILE
+            for problem in problems:
+                logger.warning("%s is damaged (%s): going on from %s", problem.file, problem.found, path.name)
+            return path, state
+        if problems:
+            raise DataError(problems)
+        return self.folder / STATE_FILE, None
 
     def _save_best(self, score: float, epoch: int) -> None:
         path = self.folder / BEST_FILE
@@ -166,7 +197,7 @@ def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.
     if not path.is_file():
         remedy = "Train first (README), or give the weights of a finished run, RUN/models/model.pt"
         raise DataError(Problem(str(path), "a file of weights", "none", remedy))
-    state = _load(path)
+    state = load_file(path)
     load_state(getattr(network, "module", network), state.get("model", state), path)
     return network
 
@@ -181,25 +212,6 @@ def load_state(network: torch.nn.Module, state: Mapping[str, torch.Tensor], path
         remedy = "Use the network_def that these weights were trained with"
         raise DataError(Problem(str(path), "weights of this network_def", found, remedy))
     network.load_state_dict(state)
-
-
-def save_atomically(content: Any, path: Path) -> None:
-    """torch.save to a temporary name in the same folder, flushed to disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        remedy = "Take another copy of the file; a file that holds more than weights is refused"
-        raise DataError(Problem(str(path), "a PyTorch file of weights", reason, remedy)) from error
 
 
 def _sentence(identity: Mapping[str, Any]) -> str:

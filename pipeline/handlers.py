@@ -18,11 +18,10 @@ from monai.engines import IterationEvents
 from monai.handlers import ValidationHandler
 from tqdm import tqdm
 
+from pipeline.endings import TrainingError
+from pipeline.files import write_text
+
 logger = logging.getLogger("pipeline")
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message names what happened, where, and what to do."""
 
 
 class Randomness:
@@ -60,21 +59,18 @@ class StopOnNonFiniteLoss:
     def __call__(self, engine: Engine) -> None:
         """Raise TrainingError on a non-finite loss."""
         loss = _loss(engine)
-        if math.isfinite(loss):
-            return
-        cases = sorted(set(map(str, engine.state.batch.get("case", ["unknown"]))))
-        raise TrainingError(
-            f"the loss is {loss} at epoch {engine.state.epoch}, iteration {engine.state.iteration}, "
-            f"for the cases {', '.join(cases)}. Check these files for NaN or extreme intensities, lower "
-            "--learning_rate, or set --clip_grad_norm 1"
-        )
+        if not math.isfinite(loss):
+            remedy = "Check these files for NaN or extreme intensities (--preflight full), or lower --learning_rate"
+            raise TrainingError(f"the loss is {loss} {_where(engine)}. {remedy}")
 
 
 class ClipGradients:
-    """Scale the gradients of the whole network down to a largest Euclidean norm.
+    """Scale the gradients of the whole network down to a largest Euclidean norm; stop where they are not finite.
+
+    With a scaler (float16 on CUDA) infinite gradients are usual: it skips such a step by itself.
 
     Args:
-        max_norm: the largest norm; zero or None switches it off.
+        max_norm: the largest norm; zero or None scales nothing down.
     """
 
     def __init__(self, max_norm: float | None) -> None:
@@ -82,14 +78,25 @@ class ClipGradients:
 
     def attach(self, engine: Engine) -> None:
         """Register between the backward pass and the optimizer's step."""
-        if self.max_norm:
-            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Clip; gradients of scaled losses (CUDA) are unscaled first, as torch.amp asks for."""
+        """Clip; gradients of scaled losses (CUDA) are unscaled first, as torch.amp asks for.
+
+        Raises:
+            TrainingError: NaN or infinity in a gradient, without a scaler.
+        """
         if engine.scaler is not None:
+            if not self.max_norm:
+                return
             engine.scaler.unscale_(engine.optimizer)
-        torch.nn.utils.clip_grad_norm_(engine.network.parameters(), self.max_norm)
+        parameters = [one for one in engine.network.parameters() if one.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_norm or math.inf)
+        if engine.scaler is None and not math.isfinite(norm.item()):
+            found = f"the gradient is not finite {_where(engine)}, though the loss is {_loss(engine):.3g}"
+            # https://github.com/pytorch/pytorch/issues/169688
+            remedy = "Give --precision fp32 (bf16 convolutions with outputs one voxel wide can do that on a CPU)"
+            raise TrainingError(f"{found}. {remedy}, or lower --learning_rate")
 
 
 class Validation(ValidationHandler):
@@ -147,7 +154,7 @@ class EpochLog:
     """Append one JSON line for each epoch to a file: loss, learning rate, seconds, validation scores.
 
     Args:
-        path: e.g. RUN/log.jsonl; lines of an earlier part of the same run stay.
+        path: e.g. RUN/log.jsonl; lines of an earlier part of the same run stay, but for epochs that are trained again.
         validator: the evaluator that ran in this epoch, if any; its metrics are written by their names.
         enabled: e.g. whether this is the first of several processes.
     """
@@ -163,9 +170,19 @@ class EpochLog:
         """Register on epochs and iterations; attach after the validation handler so that its scores are there."""
         if not self.enabled:
             return
+        engine.add_event_handler(Events.STARTED, self._keep_earlier)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: self._losses.append(_loss(e)))
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _keep_earlier(self, engine: Engine) -> None:
+        """Drop what an earlier part of the run wrote of epochs that are trained again, and a line that was cut off."""
+        if not self.path.is_file():
+            return
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if _epoch_of(line) <= engine.state.epoch]
+        if kept != lines:
+            write_text(self.path, "".join(f"{line}\n" for line in kept), overwrite=True)
 
     def _start(self, engine: Engine) -> None:
         self._losses = []
@@ -219,3 +236,16 @@ class LearningCurves:
 def _loss(engine: Engine) -> float:
     output = engine.state.output
     return (output if isinstance(output, dict) else output[0])["loss"].item()
+
+
+def _where(engine: Engine) -> str:
+    cases = sorted(set(map(str, engine.state.batch.get("case", ["unknown"]))))
+    return f"at epoch {engine.state.epoch}, iteration {engine.state.iteration}, for the cases {', '.join(cases)}"
+
+
+def _epoch_of(line: str) -> float:
+    """The epoch of a line of the log; infinite for what is none."""
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

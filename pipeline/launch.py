@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline import endings
 from pipeline.errors import DataError, Problem
+from pipeline.overrides import check_overrides, settings
 
-MONAI_ARGUMENTS = {
-    *("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file"),
-    *("tracking_uri", "experiment_name", "run_name", "save_execute_config"),
-}
+PATIENCE = 10.0  # seconds
 
 
 def on_command_line() -> bool:
@@ -48,10 +48,13 @@ def check(
     weights: str | list[str] | None = None,
     scores_dir: str | None = None,
     overwrite: Any = False,
+    preflight: str = "off",
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     """First expression of every bundle's `initialize`: refuse what would fail later, or worse, pass silently.
 
-    Overrides on the command line must name keys of the configuration, and everything that is given here must hold.
+    Overrides on the command line must name keys of the configuration, and everything that is given here must hold. On
+    the command line it also sees to it that the process ends in one line (`pipeline.endings`).
 
     Args:
         dataset_dir: must hold images; with a datalist, the files that it lists.
@@ -59,61 +62,80 @@ def check(
         ckpt_dir, resume: a folder that holds a run is not trained into again, unless it is resumed.
         weights: a file that must be there, or several (an ensemble).
         scores_dir, overwrite: a folder that holds scores is not written to again without `overwrite`.
+        preflight: how closely the files of a datalist's section are looked at: "fast" (headers), "full" (every voxel)
+            or "off" (whether they are there). Of several processes the first one looks.
+        labels: what the labels must hold, for "full".
 
     Raises:
-        SystemExit: on the command line, code 2, after one line for each problem.
+        SystemExit: on the command line, code 2, after one line for each problem, or a table of all that is wrong with
+            the files.
         DataError: anywhere else.
     """
-    try:
+    problems: list[Problem] = []
+    with _gathered(problems):
         if on_command_line():
             check_overrides(sys.argv[1:])
+    with _gathered(problems):
         if ckpt_dir is not None:
             check_run_folder(ckpt_dir, resume)
-        if dataset_dir is not None:
-            check_data(dataset_dir, datalist, section, fold)
+    with _gathered(problems):
         if weights is not None:
             check_weights(weights)
+    with _gathered(problems):
         if scores_dir is not None and (Path(scores_dir) / "scores.csv").exists() and not boolean(overwrite):
             remedy = "Give --overwrite true, or another --evaluation_dir"
             raise DataError(Problem(scores_dir, "a folder without scores", "scores.csv", remedy))
+    if problems:
+        _give_up(DataError(problems))
+    if on_command_line():
+        endings.install(go_on=_how_to_go_on(ckpt_dir, scores_dir), settings=lambda: settings(sys.argv[1:]))
+    if dataset_dir is not None:
+        level = preflight if endings.rank() == 0 and datalist is not None else "off"
+        with _gathered(problems):
+            check_data(dataset_dir, datalist, section, fold)
+        if level != "off" and Path(dataset_dir).is_dir():
+            check_files(dataset_dir, datalist, section, level, labels)
+    if problems:
+        _give_up(DataError(problems))
+
+
+def check_files(
+    dataset_dir: str, datalist: str, section: str, level: str, labels: Mapping[str, Any] | None = None
+) -> None:
+    """Look at all files of a section (`pipeline.preflight`); the log has the first warning of each kind.
+
+    Raises:
+        SystemExit: on the command line, code 2, after a table of all problems on stderr.
+        DataError: anywhere else, of all problems; or a level that is none.
+    """
+    from pipeline import preflight
+
+    try:
+        result = preflight.look(datalist, level=level, dataset_dir=dataset_dir, section=section, labels=labels)
+        if result.problems and on_command_line():
+            from pipeline.preflight.table import print_result, summary, terminal
+
+            print_result(result, terminal(stderr=True))
+            remedy = "leave the cases out (volseg check LIST --quarantine GOOD.json) or give --preflight off"
+            print(f"volseg: {summary(result)} Mend the files, {remedy}", file=sys.stderr)
+            raise SystemExit(2)
+        result.raise_problems()
     except DataError as error:
         _give_up(error)
 
 
-def check_overrides(arguments: list[str]) -> None:
-    """Every `--name` must be an argument of `monai.bundle run` or a key of the configuration files.
-
-    Args:
-        arguments: the command line after the program: `--k v`, `--k=v`, `--a#b v` and `--a::b v` are understood,
-            and the keys of an `--args_file`.
-
-    Raises:
-        DataError: naming each unknown key and the closest known one.
-    """
-    from monai.bundle import ConfigParser
-
-    given = _arguments(arguments)
-    if "args_file" in given:
-        given = {**ConfigParser.load_config_file(given["args_file"]), **given}
-    config = ConfigParser.load_config_files(_files(given.get("config_file", ())))
-    problems = []
-    for name in given:
-        path = name.replace("::", "#").split("#")
-        if name in MONAI_ARGUMENTS or _reachable(config, path):
-            continue
-        close = difflib.get_close_matches(path[0], config, n=1)
-        known = f"Perhaps --{close[0]} is meant" if close else f"Known keys: {', '.join(sorted(_simple(config)))}"
-        problems.append(Problem(f"--{name}", "a key of the configuration", "none of that name", known))
-    if problems:
-        raise DataError(problems)
-
-
 def check_run_folder(ckpt_dir: str, resume: Any = False) -> None:
-    """Refuse to train into a folder that already holds a run, unless it is to be resumed; raises DataError."""
-    state = Path(ckpt_dir) / "last.pt"
-    if state.is_file() and not boolean(resume):
+    """Refuse to train into a folder that already holds a run, unless it is to be resumed, and where nothing can be
+    written; raises DataError."""
+    folder = Path(ckpt_dir).absolute()
+    states = [name for name in ("last.pt", "last_prev.pt") if (folder / name).is_file()]
+    if states and not boolean(resume):
         remedy = "Give --resume true to go on with it, or another --output_dir"
-        raise DataError(Problem(ckpt_dir, "a folder without a run", "last.pt of an earlier one", remedy))
+        raise DataError(Problem(ckpt_dir, "a folder without a run", f"{states[0]} of an earlier one", remedy))
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        found = "one that may not be written to" if there.is_dir() else "a file"
+        raise DataError(Problem(str(there), "a folder for the run", found, "Give another --output_dir"))
 
 
 def check_weights(weights: str | list[str]) -> None:
@@ -153,52 +175,28 @@ def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int |
         items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)
 
 
+@contextlib.contextmanager
+def _gathered(problems: list[Problem]) -> Iterator[None]:
+    """Keep the problems that a check raises, so that the next one is done, too."""
+    try:
+        yield
+    except DataError as error:
+        problems += error.problems
+
+
 def _give_up(error: DataError) -> NoReturn:
     if not on_command_line():
         raise error
-    if int(os.environ.get("RANK", "0")) == 0:
-        print(f"volseg: {error}", file=sys.stderr)
+    if endings.rank() > 0:
+        time.sleep(PATIENCE)  # where the first process finds the same, it says so and torchrun ends this one
+    print(f"volseg: {error}", file=sys.stderr, flush=True)
     raise SystemExit(2) from None
 
 
-def _arguments(arguments: Iterable[str]) -> dict[str, Any]:
-    """Name and value of each `--name value` and `--name=value`."""
-    found: dict[str, Any] = {}
-    name = None
-    for word in arguments:
-        if word.startswith("--"):
-            name, _, value = word[2:].partition("=")
-            found[name] = value
-        elif name is not None:
-            found[name] = word
-            name = None
-    return found
-
-
-def _files(value: Any) -> list[str]:
-    """`a.json`, or the Python list that MONAI accepts on its command line."""
-    import ast
-
-    if isinstance(value, str) and value.startswith(("[", "(")):
-        value = ast.literal_eval(value)
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _reachable(config: Mapping[str, Any], path: list[str]) -> bool:
-    """Whether all but the last step of a nested key exist, and the first one at any rate."""
-    if path[0] not in config:
-        return False
-    node: Any = config[path[0]]
-    for step in path[1:-1]:
-        if isinstance(node, list) and step.isdigit() and int(step) < len(node):
-            node = node[int(step)]
-        elif isinstance(node, Mapping) and step in node:
-            node = node[step]
-        else:
-            return False
-    return True
-
-
-def _simple(config: Mapping[str, Any]) -> list[str]:
-    """The keys that hold one value: those that a user is meant to change."""
-    return [key for key, value in config.items() if not key.startswith("_") and not isinstance(value, dict)]
+def _how_to_go_on(ckpt_dir: str | None, scores_dir: str | None) -> str:
+    if ckpt_dir is not None:
+        saved = f"Every finished epoch is saved in {ckpt_dir}"
+        return f"{saved}: give the same command with --resume true to go on"
+    if scores_dir is not None:
+        return "Give the same command with --overwrite true to score again"
+    return "Masks that are finished stay: the same command does the others"

@@ -54,7 +54,9 @@ def test_best_and_final_weights_are_kept_apart(tmp_path):
     assert weight(tmp_path / "model_final.pt") == 3
     card = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
     assert card == {"metric": "val_dice", "score": 0.8, "epoch": 2, "datalist": "d", "fold": 0}
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "model.json", "model.pt", "model_final.pt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("last.pt", "last_prev.pt", "model.json", "model.pt", "model_final.pt")
+    ]
 
 
 def test_a_resumed_run_knows_its_epoch_and_its_best_score(tmp_path):
@@ -65,6 +67,66 @@ def test_a_resumed_run_knows_its_epoch_and_its_best_score(tmp_path):
     assert weight(tmp_path / "model.pt") == 2, "a worse epoch after resuming does not replace the best"
     run(tmp_path, [0, 0, 0, 0, 0.9], resume=True)
     assert weight(tmp_path / "model.pt") == 5
+
+
+def epoch_of(path):
+    return torch.load(path, weights_only=True)["epoch"]
+
+
+def spoil(path):
+    """One bit of the weight, which PyTorch's own loading does not notice."""
+    content = bytearray(path.read_bytes())
+    before = torch.load(path, weights_only=True)["model"]["weight"]
+    content[content.index(before.numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path, weights_only=True)["model"]["weight"], before)
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:700]), spoil])
+def test_a_damaged_state_gives_way_to_the_one_before_and_is_never_kept_as_such(tmp_path, caplog, damage):
+    run(tmp_path, [0.5, 0.8, 0.7])
+    assert (epoch_of(tmp_path / "last.pt"), epoch_of(tmp_path / "last_prev.pt")) == (3, 2)
+    damage(tmp_path / "last.pt")
+    with caplog.at_level("WARNING", logger="pipeline"):
+        trainer, validator = run(tmp_path, [0.5, 0.8, 0.7], resume=True)
+    assert "last.pt is damaged" in caplog.text
+    assert "going on from last_prev.pt" in caplog.text
+    assert (trainer.state.epoch, validator.state.best_metric) == (3, 0.8)
+    assert (epoch_of(tmp_path / "last.pt"), epoch_of(tmp_path / "last_prev.pt")) == (3, 2)
+    run(tmp_path, [0.5, 0.8, 0.7, 0.6], resume=True)
+    assert (epoch_of(tmp_path / "last.pt"), epoch_of(tmp_path / "last_prev.pt")) == (4, 3)
+
+
+def test_the_state_before_is_found_alone_as_a_kill_between_two_renames_leaves_it(tmp_path):
+    run(tmp_path, [0.5, 0.8])
+    (tmp_path / "last.pt").unlink()
+    trainer, _ = run(tmp_path, [0.5, 0.8], resume=True)
+    assert trainer.state.epoch == 2
+    assert epoch_of(tmp_path / "last.pt") == 2
+
+
+def test_two_damaged_states_are_both_named(tmp_path):
+    run(tmp_path, [0.5, 0.8])
+    (tmp_path / "last.pt").write_bytes(b"")
+    (tmp_path / "last_prev.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"last\.pt.*an empty file.*\n.*last_prev\.pt.*cut off"):
+        run(tmp_path, [0.5, 0.8, 0.9], resume=True)
+
+
+def test_a_run_that_was_killed_before_its_final_weights_gets_them(tmp_path):
+    run(tmp_path, [0.5, 0.8])
+    (tmp_path / "model_final.pt").unlink()
+    run(tmp_path, [0.5, 0.8], resume=True)
+    assert weight(tmp_path / "model_final.pt") == 2
+
+
+def test_a_state_of_another_optimizer_is_refused(tmp_path):
+    run(tmp_path, [0.5])
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    state["optimizer"]["param_groups"].append(state["optimizer"]["param_groups"][0])
+    save_atomically(state, tmp_path / "last.pt")
+    with pytest.raises(DataError, match="a state of this optimizer"):
+        run(tmp_path, [0.5, 0.6], resume=True)
 
 
 def test_a_later_worse_run_does_not_replace_a_better_model(tmp_path):
@@ -136,11 +198,26 @@ def test_a_pickle_that_executes_is_refused(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_failed_write_leaves_the_previous_file(tmp_path):
+def test_a_failed_write_leaves_the_previous_file_and_no_other(tmp_path):
     save_atomically({"a": torch.ones(1)}, tmp_path / "x.pt")
     with pytest.raises(Exception, match="pickle"):
         save_atomically({"a": lambda: None}, tmp_path / "x.pt")
     assert torch.load(tmp_path / "x.pt", weights_only=True)["a"].item() == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    save_atomically({"a": torch.ones(1)}, tmp_path / "x.pt")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*x\.pt"):
+            save_atomically({"a": torch.ones(100_000)}, tmp_path / "x.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert torch.load(tmp_path / "x.pt", weights_only=True)["a"].item() == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
 
 
 def test_the_digest_sees_cases_and_folds_but_not_paths(tmp_path):

@@ -82,6 +82,37 @@ def test_a_non_finite_loss_stops_before_the_step_and_names_the_cases():
     assert torch.equal(engine.network.weight, before)
 
 
+class ForgetfulScale(torch.autograd.Function):
+    """The number itself; its gradient is infinite."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * math.inf
+
+
+@pytest.mark.parametrize("norm", [None, 12.0])
+def test_a_non_finite_gradient_stops_before_the_step_and_names_the_cases(norm):
+    engine = trainer([ClipGradients(norm)], loss=lambda pred, label: ForgetfulScale.apply(pred.mean()))
+    before = engine.network.weight.clone()
+    told = r"not finite at epoch 1, iteration 1, for the cases c\d, c\d, though the loss is .*--precision fp32"
+    with pytest.raises(TrainingError, match=told):
+        engine.run()
+    assert torch.equal(engine.network.weight, before)
+
+
+def test_a_scaler_skips_steps_by_itself():
+    engine = trainer([ClipGradients(12.0)], loss=lambda pred, label: ForgetfulScale.apply(pred.mean()), epochs=1)
+    unscaled = []
+    scaler = type("Scaler", (), {"unscale_": lambda self, optimizer: unscaled.append(optimizer)})()
+    engine.add_event_handler(Events.STARTED, lambda e: setattr(e, "scaler", scaler))
+    engine.run()
+    assert unscaled == [engine.optimizer] * 2
+
+
 def test_gradients_are_clipped_to_the_norm():
     engine = trainer([ClipGradients(0.5)], loss=lambda pred, label: 1000 * pred.mean(), epochs=1)
     engine.run()
@@ -124,6 +155,20 @@ def test_the_log_has_a_line_for_each_epoch_with_scores_where_it_validated(tmp_pa
     assert [line.get("val_dice") for line in lines] == [None, 0.5, 0.75]
     assert [line.get("best") for line in lines] == [None, True, False]
     assert all(line["loss"] > 0 and line["lr"] == 0.01 and line["seconds"] > 0 for line in lines)
+
+
+def test_epochs_that_are_trained_again_have_one_line_each(tmp_path):
+    log = tmp_path / "log.jsonl"
+    trainer([EpochLog(str(log))], epochs=3).run()
+    with log.open("a", encoding="utf-8") as file:
+        file.write('{"epoch": 4, "lo')
+    first = log.read_text(encoding="utf-8").splitlines()[0]
+    resumed = trainer([EpochLog(str(log))], epochs=4)
+    resumed.state.epoch, resumed.state.iteration = 1, 2
+    resumed.run()
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines[0] == first
 
 
 def test_the_bar_counts_every_iteration_and_shows_epoch_and_loss(capsys):

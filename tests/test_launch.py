@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from preflight_set import good_set, label_of, save
 
 from pipeline import launch
 from pipeline.errors import DataError
@@ -82,13 +83,92 @@ def test_on_the_command_line_a_fault_is_one_line_and_exit_code_2(config, command
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """What a command prints on stderr that is given a list with two broken cases and one that is not there."""
+    datalist = good_set(tmp_path)
+    (tmp_path / "images" / "b.nii.gz").write_bytes(b"")
+    save(tmp_path / "labels" / "e.nii.gz", label_of("e")[..., :4])
+    (tmp_path / "images" / "f.nii.gz").unlink()
+    (tmp_path / "datalist.json").write_text(json.dumps(datalist))
+
+    def check(**options):
+        launch.check(datalist=str(tmp_path / "datalist.json"), dataset_dir=str(tmp_path), fold=0, **options)
+
+    return check
+
+
+def test_the_preflight_tells_everything_at_once(told):
+    with pytest.raises(DataError) as error:
+        told(preflight="fast")
+    files = [problem.file.rsplit("/", 1)[-1] for problem in error.value.problems]
+    assert sorted(files) == ["b.nii.gz", "e.nii.gz", "f.nii.gz"]
+
+
+def test_on_the_command_line_it_is_a_table_on_stderr_and_code_2(told, config, command_line, capsys, monkeypatch):
+    monkeypatch.setattr(launch.endings, "install", lambda **_: None)
+    monkeypatch.setenv("COLUMNS", "200")
+    command_line("run", "--config_file", config)
+    with pytest.raises(SystemExit) as stop:
+        told(preflight="fast")
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    for text in ("images/b.nii.gz", "an empty file", "labels/e.nii.gz", "12 x 11 x 4", "images/f.nii.gz", "no such"):
+        assert text in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("volseg: 6 cases, ")
+    assert "3 problems in 3 cases" in last
+    assert "--preflight off" in last
+
+
+def test_without_preflight_only_missing_files_are_told(told):
+    with pytest.raises(DataError) as error:
+        told(preflight="off")
+    assert "1 missing" in str(error.value)
+    assert len(error.value.problems) == 1
+
+
+def test_full_reads_values_and_labels_and_fast_does_not(tmp_path):
+    datalist = good_set(tmp_path)
+    save(tmp_path / "labels" / "c.nii.gz", 7 * label_of("c"))
+    (tmp_path / "datalist.json").write_text(json.dumps(datalist))
+    arguments = {"datalist": str(tmp_path / "datalist.json"), "dataset_dir": str(tmp_path), "fold": 0}
+    labels = {"RV": 1, "MYO": 2, "LV": 3}
+    launch.check(**arguments, preflight="fast", labels=labels)
+    with pytest.raises(DataError, match=r"c\.nii\.gz.*7, 14, 21"):
+        launch.check(**arguments, preflight="full", labels=labels)
+    with pytest.raises(DataError, match="fast, full or off"):
+        launch.check(**arguments, preflight="quick", labels=labels)
+
+
+def test_of_several_processes_the_first_one_looks(told, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(DataError, match="1 missing"):
+        told(preflight="fast")
+
+
+def test_all_that_is_wrong_with_a_start_is_told_at_once(tmp_path):
+    (tmp_path / "last.pt").write_bytes(b"x")
+    with pytest.raises(DataError) as error:
+        launch.check(ckpt_dir=str(tmp_path), weights="nowhere.pt", datalist="x.json", dataset_dir="nowhere")
+    assert [problem.file for problem in error.value.problems] == [str(tmp_path), "nowhere.pt"]
+
+
+def test_a_run_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"expected a folder for the run, found a file.*--output_dir"):
+        launch.check(ckpt_dir=str(tmp_path / "file" / "run" / "models"))
+
+
 def test_elsewhere_a_fault_is_an_error_that_does_not_end_the_process(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         launch.check(datalist="data_lists/acdc.json", dataset_dir=str(tmp_path / "none"), fold=0)
 
 
-def test_a_folder_with_a_run_is_refused_unless_resumed(tmp_path):
-    (tmp_path / "last.pt").write_bytes(b"x")
+@pytest.mark.parametrize("name", ["last.pt", "last_prev.pt"])
+def test_a_folder_with_a_run_is_refused_unless_resumed(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
     with pytest.raises(DataError, match="--resume true"):
         launch.check(ckpt_dir=str(tmp_path), resume="false")
     launch.check(ckpt_dir=str(tmp_path), resume="true")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.preflight.checking import check, preflight
+from pipeline.preflight.checking import check, look, preflight
 from pipeline.preflight.quarantine import quarantine
 from pipeline.preflight.result import Finding, Result, write_json
 
-__all__ = ["Finding", "Result", "check", "preflight", "quarantine", "write_json"]
+__all__ = ["Finding", "Result", "check", "look", "preflight", "quarantine", "write_json"]

@@ -84,7 +84,7 @@ def check(
 
 
 def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
-    """`check` before something else: problems are raised together; the log has the first warning of each kind.
+    """`look` before something else, problems raised together.
 
     Args:
         target, options: as `check` takes them.
@@ -93,13 +93,30 @@ def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast",
     Raises:
         DataError: every problem that was found; or a level of another name.
     """
-    if level == "off":
-        return
-    if level not in ("fast", "full"):
+    result = look(target, level=level, **options)
+    if result is not None:
+        result.raise_problems()
+
+
+def look(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> Result | None:
+    """`check` before something else; the log has the first warning of each kind.
+
+    Args:
+        target, level, options: as `preflight` takes them.
+
+    Returns:
+        what was found; None where the level is "off".
+
+    Raises:
+        DataError: a level of another name.
+    """
+    if level not in ("fast", "full", "off"):
         raise DataError(Problem("preflight", "fast, full or off", repr(level), "Choose one of these"))
+    if level == "off":
+        return None
     result = check(target, level=level, **options)
     _log(result)
-    result.raise_problems()
+    return result
 
 
 def _log(result: Result) -> None:

@@ -19,7 +19,7 @@ WIDE = 160  # columns where the output is no terminal
 
 def print_result(result: Result, console: Console | None = None) -> None:
     """Print what was found: a table of problems, one of warnings, and a last line that sums up."""
-    console = console or _console()
+    console = console or terminal()
     if result.problems:
         console.print(_table("Problems", "red", result.problems, result.root))
     if result.warnings:
@@ -40,6 +40,12 @@ def summary(result: Result) -> str:
     if result.files and (result.problems or result.warnings):
         looked += f" Paths are relative to {_printable(result.root)}."
     return looked
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """stdout or stderr, wide where it is no terminal."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=WIDE)
 
 
 def _table(title: str, colour: str, findings: Iterable[Finding], root: str) -> Table:
@@ -70,11 +76,6 @@ def _short(file: str, root: str) -> str:
 def _printable(text: str) -> str:
     """A file name may hold bytes that are no text."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDE)
 
 
 def _count(number: int, what: str) -> str:

@@ -46,7 +46,8 @@ def test_training_learns_and_leaves_log_curves_and_weights(bundle, tmp_path):
     assert [("val_dice" in line) for line in lines] == [False, True] * 3
     assert {"val_dice_RV", "val_dice_MYO", "val_dice_LV"} <= set(lines[1])
     assert (run / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
-    assert {"last.pt", "model.pt", "model.json", "model_final.pt"} == {p.name for p in (run / "models").iterdir()}
+    kept = {"last.pt", "last_prev.pt", "model.pt", "model.json", "model_final.pt"}
+    assert kept == {p.name for p in (run / "models").iterdir()}
     assert any((run / "tensorboard").iterdir())
 
 
