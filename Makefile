@@ -73,7 +73,7 @@ $(LABEL_READY): constraints-label.txt docker/install_label.sh
 	@touch $(LABEL_READY)
 
 label-test: $(READY) $(LABEL_READY)
-	@VOLSEG_LABEL_PYTHON=$(CURDIR)/$(LABEL_VENV)/bin/python $(BIN)/python -m pytest tests/label -s
+	@VOLSEG_LABEL_PYTHON=$(CURDIR)/$(LABEL_VENV)/bin/python $(BIN)/python -m pytest tests/label -v --timeout 1800
 
 faults: $(READY)
 	@$(BIN)/python -m pytest tests/faults

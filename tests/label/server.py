@@ -79,16 +79,17 @@ class LabelServer:
         """What a POST answers, as JSON."""
         return json.loads(self._call("POST", path, json.dumps(body or {}).encode(), "application/json")[0])
 
-    def infer(self, model: str, image: str, target: Path) -> Path:
-        """The mask of an image, as a file."""
+    def infer(self, model: str, image: str, target: Path, **params: str) -> Path:
+        """The mask of an image, as a file; `params` go along in the request."""
         query = urllib.parse.urlencode({"image": image, "output": "image"})
-        form, kind = _form({"params": json.dumps({"device": "cpu"})})
+        form, kind = _form({"params": json.dumps({"device": "cpu", **params})})
         target.write_bytes(self._call("POST", f"/infer/{model}?{query}", form, kind)[0])
         return target
 
-    def save_label(self, image: str, mask: Path) -> dict:
-        """Save a mask as the finished label of an image."""
-        form, kind = _form({"params": "{}"}, {"label": mask})
+    def save_label(self, image: str, mask: Path, segments: list[str]) -> dict:
+        """Save a mask as the finished label of an image, as 3D Slicer's module does; `segments` in their order."""
+        info = [{"name": name, "idx": number} for number, name in enumerate(segments, start=1)]
+        form, kind = _form({"params": json.dumps({"label_info": info})}, {"label": mask})
         query = urllib.parse.urlencode({"image": image})
         return json.loads(self._call("PUT", f"/datastore/label?{query}", form, kind)[0])
 
