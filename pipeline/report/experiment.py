@@ -13,12 +13,14 @@ from pipeline.experiment.grid import FOLD, SEED
 from pipeline.report.experiment_document import Bullets, Cell, Document, Figure, Section, Table, write_document
 from pipeline.report.experiment_numbers import contrasts, is_better, sentence, summarise, table_by_seed, write_p
 from pipeline.report.experiment_sections import (
+    Levels,
     consistency,
     cross_validation,
     on_test_list,
     runs_section,
     volumes,
     warnings,
+    words,
 )
 from pipeline.report.figures import Picture
 from pipeline.report.tables import Metric, metrics_of, structures_of
@@ -61,9 +63,6 @@ def grid_document(collection: Collection) -> Document:
     return Document(collection.grid.title, lead, sections)
 
 
-Levels = tuple[tuple[str, str], ...]
-
-
 def group(collection: Collection) -> dict[Levels, list[Result]]:
     """The finished runs by their levels, seed and fold aside, in the grid's order."""
     found: dict[Levels, list[Result]] = {}
@@ -71,11 +70,6 @@ def group(collection: Collection) -> dict[Levels, list[Result]]:
         levels = tuple((axis, level) for axis, level in result.run.levels.items() if axis not in (SEED, FOLD))
         found.setdefault(levels, []).append(result)
     return found
-
-
-def words(levels: Levels) -> str:
-    """How a group is called: its levels."""
-    return ", ".join(level if not _number(level) else f"{axis} {level}" for axis, level in levels) or "all runs"
 
 
 def metrics(groups: dict[Levels, list[Result]]) -> dict[str, Metric]:
@@ -177,11 +171,3 @@ def _curves(groups: dict[Levels, Sequence[Result]]) -> Figure:
     caption = "Mean over seeds and folds; the band reaches from the least to the largest."
     alt = "Two line charts over the epochs: training loss and validation Dice, a line for each setting."
     return Figure(Picture("curves", png, alt, caption, wide=True), svg)
-
-
-def _number(level: str) -> bool:
-    try:
-        float(level)
-    except ValueError:
-        return False
-    return True

@@ -16,6 +16,12 @@ from pipeline.report.experiment_numbers import Summary, summarise, table_by_seed
 from pipeline.report.tables import METRICS
 
 VOLUMES = ("dice", "iou", "pixel_error")
+Levels = tuple[tuple[str, str], ...]
+
+
+def words(levels: Levels) -> str:
+    """How a group of runs is called: its levels, with the axis where a level is a number."""
+    return ", ".join(level if not _number(level) else f"{axis} {level}" for axis, level in levels) or "all runs"
 
 
 def warnings(collection: Collection) -> list[Text]:
@@ -105,16 +111,25 @@ def on_test_list(collection: Collection) -> list[Section]:
     for result in collection.tests:
         tables = table_by_seed([result], volumes)
         found = {measure: summarise(tables, measure) for measure in VOLUMES}
-        who = ", ".join(level for axis, level in result.run.levels.items() if axis != FOLD)
-        together = result.run.levels[FOLD] == "ensemble"
+        who = words(tuple((axis, level) for axis, level in result.run.levels.items() if axis != FOLD))
+        fold = result.run.levels[FOLD].removesuffix(" on the test list")
+        together = fold == "ensemble"
         cells = [Cell(_written(measure, summary), bold=together) for measure, summary in found.items()]
-        rows.append([result.run.levels[FOLD], who or "–", *cells, str(found["dice"].units)])
+        rows.append(["ensemble" if together else f"fold {fold}", who, *cells, str(found["dice"].units)])
     caption = (
         "Mean ± SD over the volumes of the test list, which no run was trained on. Ensemble: the mean "
         "probability of all folds' models."
     )
-    head = ["model of fold", "levels", *(METRICS[measure].name for measure in VOLUMES), "volumes"]
+    head = ["model", "runs", *(METRICS[measure].name for measure in VOLUMES), "volumes"]
     return [Section("test", "Test list", [Table(caption, head, rows)])]
+
+
+def _number(level: str) -> bool:
+    try:
+        float(level)
+    except ValueError:
+        return False
+    return True
 
 
 def _written(measure: str, summary: Summary) -> str:

@@ -204,6 +204,17 @@ def test_a_general_grid_compares_with_its_baseline(experiment):
     assert "Cross-validation" not in text
 
 
+def test_the_test_list_is_told_by_fold_and_levels(experiment):
+    folder = experiment({("acdc", "0", "0"): BASE}, kind="")
+    path = folder / GRID
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"ensemble": True}))
+    scored_run(folder / "test_acdc_0_0", {}, BASE + 0.1, resolved=FULL)
+    write_experiment_report(folder)
+    assert any(
+        line.startswith(f"| fold 0 | acdc, alpha 0, seed 0 | {BASE.mean() + 0.1:.3f} ±") for line in lines(folder)
+    )
+
+
 def test_iou_that_contradicts_dice_is_found(experiment):
     folder = experiment(BETTER)
     path = folder / "acdc_0_0" / "evaluation" / "slices.csv"
