@@ -140,9 +140,9 @@ class _Run:
                 raise
             finally:  # also what an interrupted call has done is told
                 hurry = ended not in (COMPLETED, "disk full")
-                if hurry:
-                    self.results += line.last()
-                summary = self._end(ended, bar, hurry)
+                late = list(line.last()) if hurry else []
+                self.results += late
+                summary = self._end(ended, bar, late)
         return summary
 
     def _note(self, result: CaseResult, bar: Any) -> None:
@@ -152,9 +152,10 @@ class _Run:
         if self.group.is_first:
             self.echo(result.line())
 
-    def _end(self, ended: str, bar: Any, hurry: bool) -> Summary:
-        """Write statistics and manifest, of all processes in the first one."""
+    def _end(self, ended: str, bar: Any, late: list[CaseResult]) -> Summary:
+        """Write statistics and manifest, of all processes in the first one; `late` are results not told yet."""
         mine = {"ended": ended, "results": [vars(result) for result in self.results]}
+        hurry = ended not in (COMPLETED, "disk full")
         parts = self.group.gather(mine, hurry=hurry, wait=lambda: bar.update(max(0, self.group.count() - bar.n)))
         if not self.group.is_first:
             return Summary(self.results, self.output, self.output / NAME, len(self.results), ended, speaks=False)
@@ -162,7 +163,7 @@ class _Run:
             ends = [part["ended"] for part in parts]
             ended = next((end for end in ends if end != COMPLETED), COMPLETED)
             others = [CaseResult(**result) for part in parts[1:] for result in part["results"]]
-            for result in others:
+            for result in late + others:
                 self.echo(result.line())
             order = {item["case"]: index for index, item in enumerate(self.items)}
             results = sorted(self.results + others, key=lambda result: order[result.case])

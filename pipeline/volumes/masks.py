@@ -178,7 +178,15 @@ def _write_itk(array: np.ndarray, like: str | Path, temporary: Path, index: int 
         image.SetDirection(grid.GetDirection())
     if index:
         image.SetOrigin(image.TransformIndexToPhysicalPoint((0, 0, index)))
-    SimpleITK.WriteImage(image, str(temporary), useCompression=True)
+    try:
+        SimpleITK.WriteImage(image, str(temporary), useCompression=True)
+        written = SimpleITK.ReadImage(str(temporary))
+        complete = np.array_equal(SimpleITK.GetArrayViewFromImage(written), array.T)
+    except RuntimeError:
+        complete = False
+    if not complete:  # ITK does not say why, and not always that; the system does
+        temporary.write_bytes(bytes(array.nbytes))
+        raise OSError(f"{temporary.name} could not be written")
 
 
 def _fitted(array: np.ndarray, wanted: tuple[int, ...], like: str | Path, index: int | None) -> np.ndarray:
