@@ -85,6 +85,12 @@ def problems_of(metadata: Mapping[str, Any], source: str) -> list[Problem]:
     return found
 
 
+def unnamed(metadata: Mapping[str, Any], imported: Iterable[str]) -> list[str]:
+    """Packages that some code imports (top-level modules) and the metadata does not name, in order."""
+    named = {_canonical(name) for name in (*OWN_KEYS, *metadata.get("required_packages_version", {}))}
+    return sorted(name for name in {_distribution(module) for module in imported} if _canonical(name) not in named)
+
+
 def _sentence(error: Any) -> str:
     place = "#".join(map(str, error.absolute_path))
     return f"{place}: {error.message}" if place else error.message

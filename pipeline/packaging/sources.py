@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -64,8 +65,6 @@ class Sources:
 
     def third_party(self) -> set[str]:
         """Top-level names of the modules that the carried code imports, the standard library and ours left out."""
-        import sys
-
         found: set[str] = set().union(*(self._facts(module).roots for module in self._full))
         return found - set(sys.stdlib_module_names) - {OURS}
 
@@ -135,6 +134,12 @@ class Sources:
                 owner = max(packages, key=lambda folder: len(folder.parts))
                 if file.is_file() and file.suffix not in (".py", ".pyc") and owner == path.parent:
                     yield file
+
+
+def imported_by(package: Path) -> set[str]:
+    """Top-level names of the modules that a package's code imports, the standard library and its own left out."""
+    texts = (path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    return set().union(*(facts_of(text).roots for text in texts)) - set(sys.stdlib_module_names) - {package.name}
 
 
 @cache

@@ -15,6 +15,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.packaging import checksums
 from pipeline.packaging.loading import module_of, network_of, on_path, parser_of
 from pipeline.packaging.names import constants, strings
+from pipeline.packaging.sources import imported_by
 from pipeline.structures import own_numbers
 
 NEEDED = ("configs/metadata.json", "configs/inference.json", "models/model.pt", "LICENSE", "docs/README.md")
@@ -149,7 +150,7 @@ def _paths(folder: Path) -> Iterator[str]:
 
 def _metadata(folder: Path) -> Iterator[str]:
     from pipeline.files import read_json
-    from pipeline.packaging.metadata import problems_of
+    from pipeline.packaging.metadata import problems_of, unnamed
 
     metadata = read_json(folder / "configs" / "metadata.json")
     problems = problems_of(metadata, "metadata.json")
@@ -169,6 +170,12 @@ def _metadata(folder: Path) -> Iterator[str]:
     ):
         if told != true:
             yield f"stale: {what} {told}, but inference.json has {true}"
+    module = module_of(folder)
+    if module is not None:
+        if not module.endswith("_" + re.sub(r"\W", "_", metadata["version"])):
+            yield f"stale: version {metadata['version']}, but the Python is {module}"
+        for package in unnamed(metadata, imported_by(folder / module)):
+            yield f"stale: required_packages_version lacks {package}, which {module} imports"
 
 
 def _training(folder: Path) -> Iterator[str]:

@@ -21,7 +21,7 @@ def load(folder, name):
 
 
 def change(folder, name, path, value):
-    """Set `a#b#0` in a configuration."""
+    """Set `a#b#0` in a configuration; None takes it out."""
     file = folder / "configs" / f"{name}.json"
     config = node = load(folder, name)
     *steps, last = (int(step) if step.isdigit() else step for step in path.split("#"))
@@ -79,6 +79,17 @@ def test_stale_metadata(packed):
     faults = told(packed, "metadata")
     assert "window [64, 64, 1]" in faults
     assert "labels" in faults
+
+
+def test_packages_that_the_carried_code_imports_and_the_metadata_does_not_name(packed):
+    change(packed, "metadata", "required_packages_version#pytorch-ignite", None)
+    assert "lacks pytorch-ignite, which volseg_acdc_0_1_0 imports" in told(packed, "metadata")
+
+
+def test_a_version_that_is_not_that_of_the_python(packed):
+    change(packed, "metadata", "changelog#0.1.1", "newer")
+    change(packed, "metadata", "version", "0.1.1")
+    assert told(packed, "metadata") == "stale: version 0.1.1, but the Python is volseg_acdc_0_1_0"
 
 
 def test_a_version_without_a_changelog_entry(packed):
