@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.datalists.form import SECTIONS, form_problems
 from pipeline.errors import DataError, Problem
+from pipeline.files import write_text
 
-SECTIONS = ("training", "testing")
 KEY_ORDER = ("name", "description", "labels", "modality", "reference", "licence", "split", "provenance")
 
 
@@ -33,7 +32,7 @@ def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
         raise DataError(Problem(str(path), "a datalist", error.strerror or str(error), remedy)) from None
     except ValueError as error:
         raise DataError(Problem(str(path), "a datalist in JSON", f"a syntax error ({error})", remedy)) from None
-    problems = list(_problems(datalist, str(path)))
+    problems = list(form_problems(datalist, str(path)))
     if problems:
         raise DataError(problems)
     return {**datalist, "testing": datalist.get("testing", [])}
@@ -52,23 +51,13 @@ def save_datalist(datalist: dict[str, Any], path: str | os.PathLike, *, overwrit
         DataError: the form is wrong, a patient is on two sides, or the file is already there.
     """
     path = Path(path)
-    problems = list(_problems(datalist, str(path)))
+    problems = list(form_problems(datalist, str(path)))
     if problems:
         raise DataError(problems)
     check_no_leak(datalist)
     if path.exists() and not overwrite:
         raise DataError(Problem(str(path), "no file yet", "an existing one", "Give --overwrite or another output file"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(_to_json(datalist))
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path
+    return write_text(path, _to_json(datalist), overwrite=overwrite)
 
 
 def items(
@@ -178,59 +167,6 @@ def case_name(path: str | os.PathLike) -> str:
     """The file's name without its folder and without its suffix (.nii.gz is one suffix)."""
     name = os.path.basename(path)
     return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else os.path.splitext(name)[0]
-
-
-def _problems(datalist: Any, source: str) -> Iterable[Problem]:
-    remedy = "Correct the list, or build it again by `volseg datalist`"
-    if not isinstance(datalist, dict) or not isinstance(datalist.get("training"), list):
-        yield Problem(source, "an object with a list 'training'", type(datalist).__name__, remedy)
-        return
-    for section in SECTIONS:
-        entries = datalist.get(section, [])
-        if not isinstance(entries, list):
-            yield Problem(f"{source}: {section}", "a list", type(entries).__name__, remedy)
-            continue
-        for index, item in enumerate(entries):
-            for expected, found in _item_faults(item, section):
-                yield Problem(f"{source}: {section}[{index}]", expected, found, remedy)
-    entries = [item for section in SECTIONS for item in datalist.get(section, []) if isinstance(item, dict)]
-    for case, count in Counter(item["case"] for item in entries if "case" in item).items():
-        if count > 1:
-            yield Problem(f"{source}: {case}", "one item for each case", f"{count} items", remedy)
-
-
-def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
-    if not isinstance(item, dict):
-        yield "an object", repr(item)
-        return
-    image = item.get("image")
-    if not (_is_path(image) or (isinstance(image, list) and image and all(map(_is_path, image)))):
-        yield "'image': a path or a list of paths", repr(image)
-    if section == "training" and not _is_path(item.get("label")):
-        yield "'label': a path", repr(item.get("label"))
-    if "fold" in item and (not isinstance(item["fold"], int) or isinstance(item["fold"], bool)):
-        yield "'fold': a whole number", repr(item["fold"])
-    if "slice" in item and (not isinstance(item["slice"], int) or isinstance(item["slice"], bool) or item["slice"] < 0):
-        yield "'slice': the number of a slice along the third axis, counted from 0", repr(item["slice"])
-    if "structures" in item and not _are_structures(item["structures"]):
-        yield "'structures': for each structure the label's numbers that belong to it", repr(item["structures"])
-    if "reversed" in item and not isinstance(item["reversed"], bool):
-        yield "'reversed': true or false", repr(item["reversed"])
-    for key in item:
-        if key.startswith(("image_", "label_")):  # MONAI 1.6's Spacingd calls .update on every such value
-            yield "no key that begins with image_ or label_", key
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _are_structures(value: Any) -> bool:
-    """{"lungs": [1, 2, 3], "infection": [3]}"""
-    return isinstance(value, dict) and all(
-        isinstance(numbers, list) and numbers and all(isinstance(number, int) for number in numbers)
-        for numbers in value.values()
-    )
 
 
 def _patient(item: dict[str, Any]) -> str:

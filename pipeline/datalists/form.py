@@ -1,0 +1,65 @@
+"""Whether a datalist has the form that all code here relies on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.errors import Problem
+
+SECTIONS = ("training", "testing")
+
+
+def form_problems(datalist: Any, source: str) -> Iterable[Problem]:
+    """Every fault of a list's form, and cases that are listed twice; `source` is how the list is named."""
+    remedy = "Correct the list, or build it again by `volseg datalist`"
+    if not isinstance(datalist, dict) or not isinstance(datalist.get("training"), list):
+        yield Problem(source, "an object with a list 'training'", type(datalist).__name__, remedy)
+        return
+    for section in SECTIONS:
+        entries = datalist.get(section, [])
+        if not isinstance(entries, list):
+            yield Problem(f"{source}: {section}", "a list", type(entries).__name__, remedy)
+            continue
+        for index, item in enumerate(entries):
+            for expected, found in _item_faults(item, section):
+                yield Problem(f"{source}: {section}[{index}]", expected, found, remedy)
+    entries = [item for section in SECTIONS for item in datalist.get(section, []) if isinstance(item, dict)]
+    for case, count in Counter(item["case"] for item in entries if "case" in item).items():
+        if count > 1:
+            yield Problem(f"{source}: {case}", "one item for each case", f"{count} items", remedy)
+
+
+def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
+    if not isinstance(item, dict):
+        yield "an object", repr(item)
+        return
+    image = item.get("image")
+    if not (_is_path(image) or (isinstance(image, list) and image and all(map(_is_path, image)))):
+        yield "'image': a path or a list of paths", repr(image)
+    if section == "training" and not _is_path(item.get("label")):
+        yield "'label': a path", repr(item.get("label"))
+    if "fold" in item and (not isinstance(item["fold"], int) or isinstance(item["fold"], bool)):
+        yield "'fold': a whole number", repr(item["fold"])
+    if "slice" in item and (not isinstance(item["slice"], int) or isinstance(item["slice"], bool) or item["slice"] < 0):
+        yield "'slice': the number of a slice along the third axis, counted from 0", repr(item["slice"])
+    if "structures" in item and not _are_structures(item["structures"]):
+        yield "'structures': for each structure the label's numbers that belong to it", repr(item["structures"])
+    if "reversed" in item and not isinstance(item["reversed"], bool):
+        yield "'reversed': true or false", repr(item["reversed"])
+    for key in item:
+        if key.startswith(("image_", "label_")):  # MONAI 1.6's Spacingd calls .update on every such value
+            yield "no key that begins with image_ or label_", key
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _are_structures(value: Any) -> bool:
+    """{"lungs": [1, 2, 3], "infection": [3]}"""
+    return isinstance(value, dict) and all(
+        isinstance(numbers, list) and numbers and all(isinstance(number, int) for number in numbers)
+        for numbers in value.values()
+    )
