@@ -132,7 +132,8 @@ def _in_place(argv: list[str], cwd: Path) -> Iterator[None]:
 def _plain(output: str) -> str:
     """Rows of a table of problems as lines."""
     lines = []
-    for line in output.splitlines():
+    for line in output.split("\n"):
+        line = line.rpartition("\r")[2]  # what a progress bar left
         cells = [cell.strip() for cell in line.strip().strip("│").split("│")]
         if line.strip().startswith("│") and len(cells) == 4:
             file, expected, found, remedy = cells
