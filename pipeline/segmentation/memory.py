@@ -31,16 +31,16 @@ def check_memory(files: Sequence[str | Path], *, most: float | None = None) -> N
     Raises:
         DataError: naming the voxels that the header claims, the estimate and the limit; or a truncated file.
     """
-    sizes = {file: claimed_size(file) for file in files}
-    needed = sum(map(estimate, sizes.values()))
+    sizes = [(file, claimed_size(file)) for file in files]
+    needed = sum(estimate(size) for _, size in sizes)
     limit = free_memory() if most is None else most * GB
     if limit is not None and needed > limit:
-        file, size = max(sizes.items(), key=lambda item: estimate(item[1]))
+        file, size = max(sizes, key=lambda item: estimate(item[1]))
         free = "free" if most is None else "allowed"
         found = f"{size} voxels, which need at least {_amount(needed)} ({_amount(limit)} {free})"
         remedy = "Check the header, crop or resample the image; --max-memory GB sets another limit"
         raise DataError(Problem(str(file), "an image that fits into memory", found, remedy))
-    for file, size in sizes.items():
+    for file, size in sizes:
         check_length(file, size)
 
 

@@ -70,6 +70,17 @@ def read_label_picture(path: str | Path) -> np.ndarray:
     return pixels.T[..., None]
 
 
+def header_shape(path: str | Path) -> tuple[int, int, int]:
+    """(X, Y, 1) of a picture as it is stored, not yet turned; nothing is decoded; raises DataError."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return (*picture.size, 1)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
 def picture_shape(path: str | Path) -> tuple[int, int, int]:
     """(X, Y, 1) of a picture as it is shown, from its header alone; raises DataError where that cannot be read."""
     from PIL import Image
@@ -216,6 +227,11 @@ def _unreadable(path: str | Path, error: Exception) -> DataError:
     from pipeline.volumes.itk import unreadable
 
     text = str(error)
+    if "decompression bomb" in text:
+        most, pixels = (round(int(number) / 1e6) for number in reversed(re.findall(r"\d+", text)[:2]))
+        found = f"one that claims {pixels:,} million"
+        remedy = "Check its header, or cut it into smaller pictures"
+        return DataError(Problem(str(path), f"a picture of at most {most:,} million pixels", found, remedy))
     if "truncated" in text or "incomplete" in text.lower() or "broken data stream" in text:
         remedy = "Copy or download the file again"
         return DataError(Problem(str(path), "a complete picture", "a truncated or damaged one", remedy))

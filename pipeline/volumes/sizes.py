@@ -14,7 +14,7 @@ from pipeline.volumes.grid import has_geometry
 from pipeline.volumes.itk import itk_header
 from pipeline.volumes.names import is_nifti, is_picture
 from pipeline.volumes.nifti import load_nifti
-from pipeline.volumes.pictures import folder_shape, picture_shape
+from pipeline.volumes.pictures import header_shape, slice_files
 
 DEFLATE = 1032  # deflate packs this many bytes into one at best
 PICTURE_BYTES = 3  # red, green and blue
@@ -54,7 +54,8 @@ def claimed_size(path: str | Path) -> Size:
         stored = load_nifti(path).dataobj
         return Size(tuple(int(n) for n in stored.shape), np.dtype(stored.dtype).itemsize)
     if not has_geometry(path):
-        return Size(picture_shape(path) if is_picture(path) else folder_shape(path), PICTURE_BYTES)
+        files = [path] if is_picture(path) else slice_files(path)
+        return Size((*header_shape(files[0])[:2], len(files)), PICTURE_BYTES)
     if Path(path).is_dir():
         headers = series_headers(path)
         slices = [math.prod(header.GetSize()) for header in headers]
