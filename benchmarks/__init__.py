@@ -1,0 +1,1 @@
+"""Comparisons with peers and growth studies: `python -m benchmarks`; one file per comparison."""
