@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from pipeline.cli.options import setting
+
 MANY = ("--datasets", "--alphas", "--seeds", "--folds", "--data", "--set")
 DATASETS = "paper: acdc, covid19 (infection), lungs; default acdc covid19."
 
@@ -81,7 +83,6 @@ def _paper(
     given: dict[str, Any], data: dict[str, str], output: Path | None, option: list[str], *, quick: bool
 ) -> tuple[Any, dict[str, str]]:
     """The grid, and the data sets for which phantoms have to be written, with their folders."""
-    from pipeline.cli.segment import _setting
     from pipeline.experiment import paper
 
     levels = {name: value for name, value in given.items() if value}
@@ -91,7 +92,7 @@ def _paper(
         levels.setdefault("seeds", [0])
         home = (output or Path("runs/paper_quick")) / "phantoms"
         phantoms = {name: str(home / name) for name in paper.missing_data(levels["datasets"], data)}
-    settings = dict(map(_setting, option))
+    settings = dict(map(setting, option))
     return paper.paper_grid(**levels, data=data | phantoms, phantoms=phantoms, quick=quick, settings=settings), phantoms
 
 

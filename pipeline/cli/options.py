@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,3 +18,14 @@ Labels = Annotated[
 ]
 Patient = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
 Separator = Annotated[str | None, typer.Option(help="Or: the patient is the name up to this, e.g. _ (underscore).")]
+
+
+def setting(text: str) -> tuple[str, object]:
+    """`key=value`, the value as JSON where it is JSON; raises typer.BadParameter without "="."""
+    key, found, value = text.partition("=")
+    if not found:
+        raise typer.BadParameter(f"--set {text}: write key=value")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

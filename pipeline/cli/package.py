@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Overwrite
+from pipeline.cli.options import Overwrite, setting
 
 
 def package(
@@ -28,13 +28,12 @@ def package(
     Example: volseg package bundles/acdc -o dist --zip
     """
     from pipeline import packaging
-    from pipeline.cli.segment import _setting
 
     packed = packaging.package(
         bundle,
         output,
         weights=weights,
-        overrides=dict(map(_setting, option or [])),
+        overrides=dict(map(setting, option or [])),
         make_zip=make_zip,
         torchscript=torchscript,
         onnx=onnx,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Overwrite
+from pipeline.cli.options import Overwrite, setting
 from pipeline.errors import DataError
 
 
@@ -65,7 +65,7 @@ def segment(
             timeout=timeout,
             max_memory=max_memory,
             ahead=ahead,
-            overrides=dict(map(_setting, option or [])),
+            overrides=dict(map(setting, option or [])),
             overwrite=overwrite,
         )
     except KeyboardInterrupt as error:
@@ -74,16 +74,3 @@ def segment(
         segmentation.let_the_first_speak()
         raise
     raise typer.Exit(summary.exit_code if summary.speaks else 0)
-
-
-def _setting(text: str) -> tuple[str, object]:
-    """`key=value`, the value as JSON where it is JSON."""
-    import json
-
-    key, found, value = text.partition("=")
-    if not found:
-        raise typer.BadParameter(f"--set {text}: write key=value")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
