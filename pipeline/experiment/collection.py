@@ -12,7 +12,8 @@ import pandas as pd
 
 from pipeline.errors import DataError, Problem
 from pipeline.experiment.details import background_table, band_table
-from pipeline.experiment.grid import Grid, Run, runs_on_test_list
+from pipeline.experiment.ensemble import TEST_CASES, runs_on_test_list
+from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.runner import GRID
 from pipeline.experiment.state import State, card, state_of
 from pipeline.metrics.labels import MEAN
@@ -23,12 +24,13 @@ UNITS = {"slices": ["case", "slice"], "volumes": ["case"]}
 
 @dataclass(frozen=True)
 class Result:
-    """One finished run and its scores."""
+    """One finished run and its scores; `test_cases` are those of its datalist, None where nobody looked."""
 
     run: Run
     folder: Path
     resolved: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+    test_cases: int | None = None
 
     @cached_property
     def scores(self) -> Scores:
@@ -141,7 +143,8 @@ def _finished(runs: Iterable[Run], folder: Path) -> tuple[list[Result], dict[str
         home = folder / run.name
         state, facts = state_of(home), card(home)
         if state is State.FINISHED:
-            results.append(Result(run, home, facts.get("resolved") or run.resolved(), facts.get("seconds")))
+            resolved = facts.get("resolved") or run.resolved()
+            results.append(Result(run, home, resolved, facts.get("seconds"), facts.get(TEST_CASES)))
         else:
             unfinished[run.name] = (state, facts.get("error", ""))
     return results, unfinished

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from pipeline.files import read_json
 
 OWN = ("bundle", "overlays", "evaluate")  # settings of a run that are no keys of its configuration
 SEED, FOLD = "seed", "fold"
-ENSEMBLE = "experiments/overlays/ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,14 @@ class Run:
     def evaluate_files(self) -> list[str]:
         """Configuration files of the evaluation; overlays come last, so that their inference settings hold."""
         return [f"{self.bundle}/train.json", f"{self.bundle}/evaluate.json", *self.overlays]
+
+    @property
+    def epochs(self) -> int:
+        """How many the training takes; 0 of an evaluation alone, 1 where an expression decides."""
+        if not self.trains:
+            return 0
+        epochs = self.resolved().get("epochs", 1)
+        return epochs if isinstance(epochs, int) else 1
 
     def resolved(self) -> dict[str, Any]:
         """Every simple key of the training's configuration with the value that this run gives it."""
@@ -90,41 +97,6 @@ class Grid:
         content = read_json(path)
         runs = tuple(Run(**{**run, "overlays": tuple(run["overlays"])}) for run in content.pop("runs"))
         return cls(runs=runs, **content)
-
-
-def runs_on_test_list(grid: Grid, out: str | Path) -> tuple[Run, ...]:
-    """Evaluations on the datalist's test list: of each run's weights, and of all folds' together.
-
-    Empty unless the grid asks for an ensemble. Their level of the axis "fold" is "0 on the test list" and so on, and
-    "ensemble".
-    """
-    if not grid.ensemble:
-        return ()
-    families: dict[tuple, list[Run]] = {}
-    for run in grid.runs:
-        families.setdefault(tuple((a, v) for a, v in run.levels.items() if a != FOLD), []).append(run)
-    found = []
-    for family in families.values():
-        for run in family:
-            fold = f"{run.levels.get(FOLD, '0')} on the test list"
-            found.append(_scored_on_test(run, [run], Path(out), name=f"test_{run.name}", fold=fold))
-        if len(family) > 1:
-            name = f"ensemble_{family[0].name}"
-            found.append(_scored_on_test(family[0], family, Path(out), name=name, fold="ensemble"))
-    return tuple(found)
-
-
-def _scored_on_test(run: Run, members: list[Run], out: Path, *, name: str, fold: str) -> Run:
-    weights = "model_final.pt" if run.resolved().get("chosen_epoch") == "last" else "model.pt"
-    paths = [str(out / member.name / "models" / weights) for member in members]
-    return replace(
-        run,
-        name=name,
-        levels={**run.levels, FOLD: fold},
-        overlays=(*run.overlays, ENSEMBLE),
-        evaluate={**run.evaluate, "members": paths},
-        trains=False,
-    )
 
 
 def load_grid(path: str | Path) -> Grid:

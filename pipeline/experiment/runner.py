@@ -11,29 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from tqdm import tqdm
-
 from pipeline.errors import DataError, Problem
-from pipeline.experiment.grid import Grid, Run, runs_on_test_list
-from pipeline.experiment.state import POLL, State, card, check_all, epochs_done, lock, state_of, write_card
+from pipeline.experiment.ensemble import note_test_cases, runs_on_test_list
+from pipeline.experiment.grid import Grid, Run
+from pipeline.experiment.progress import OUTPUT, Outcome, watch
+from pipeline.experiment.state import State, card, check_all, epochs_done, lock, state_of, write_card
 from pipeline.files import write_text
 
 GRID = "grid.json"
-OUTPUT = "output.log"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run: its state, and the reason where it failed."""
-
-    run: Run
-    state: State
-    error: str = ""
 
 
 def run_grid(
@@ -57,7 +46,8 @@ def run_grid(
         command: (run, "training" or "evaluating", folder) -> what is executed; default MONAI's bundle command.
 
     Returns:
-        One outcome for each run, in the grid's order; then those of the test list, where the grid asks for it.
+        One outcome for each run, in the grid's order; then those of the test list, where the grid asks for it and
+        the datalist has one.
 
     Raises:
         DataError: a folder holds another run, or `processes` is below 1.
@@ -69,6 +59,10 @@ def run_grid(
     write_text(out / GRID, grid.to_json(), overwrite=True)
     worker = _Worker(out, command or bundle_command, _environment(processes))
     outcomes = _stage(grid.name, grid.runs, out, worker, processes, shown=progress)
+    if grid.ensemble:
+        for outcome in outcomes:
+            if outcome.state is State.FINISHED:
+                note_test_cases(outcome.run, out / outcome.run.name)
     ready = {outcome.run.name for outcome in outcomes if outcome.state is State.FINISHED}
     tests = [run for run in runs_on_test_list(grid, out) if _trained(run) <= ready]
     return outcomes + _stage(f"{grid.name}: test list", tests, out, worker, processes, shown=progress)
@@ -85,7 +79,7 @@ def _stage(name: str, runs: Sequence[Run], out: Path, worker: _Worker, processes
     with _stopped_by_sigterm(), ThreadPoolExecutor(processes) as pool:
         futures = {pool.submit(worker, run): run for run in waiting}
         try:
-            _watch(name, runs, out, futures, shown=shown)
+            watch(name, runs, out, futures, processes=processes, shown=shown)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             worker.stop()
@@ -175,7 +169,7 @@ class _Worker:
 def _missing(run: Run, folder: Path) -> list[str]:
     if not run.trains:
         return ["evaluating"]
-    trained = (folder / "models" / "model_final.pt").is_file() and epochs_done(folder) >= _epochs(run)
+    trained = (folder / "models" / "model_final.pt").is_file() and epochs_done(folder) >= run.epochs
     return ["evaluating"] if trained else ["training", "evaluating"]
 
 
@@ -185,28 +179,6 @@ def _last_words(folder: Path) -> str:
     lines = [line.strip() for line in text.rpartition("\n$ ")[2].splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("volseg:")] or lines[-1:]
     return told[-1][:400] if told else "no output"
-
-
-def _watch(name: str, runs: Sequence[Run], out: Path, futures: dict[Future, Run], *, shown: bool) -> None:
-    """One bar over all epochs and evaluations (each counts as one epoch), until every run has ended."""
-    total = {run.name: _epochs(run) + 1 for run in runs}
-    running = {run.name for run in futures.values()}
-
-    def done() -> int:
-        ready = {run.name for future, run in futures.items() if future.done()}
-        return sum(
-            total[name] if name in ready or name not in running else min(epochs_done(out / name), total[name] - 1)
-            for name in total
-        )
-
-    with tqdm(total=sum(total.values()), initial=done(), desc=name, unit="epoch", disable=not shown or not runs) as bar:
-        pending = set(futures)
-        while pending:
-            finished, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
-            for future in finished:
-                _say(bar, future.result(), out)
-            bar.set_postfix_str(", ".join(_at_work(pending, futures, out, total)), refresh=False)
-            bar.update(done() - bar.n)
 
 
 @contextlib.contextmanager
@@ -224,28 +196,6 @@ def _stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _say(bar: tqdm, outcome: Outcome, out: Path) -> None:
-    told = f"{outcome.run.name}: {outcome.state}" + (f": {outcome.error}" if outcome.error else "")
-    if outcome.state is State.FAILED:
-        told += f"; its output: {out / outcome.run.name / OUTPUT}"
-    bar.write(told, file=sys.stderr)
-
-
-def _at_work(pending: set[Future], futures: dict[Future, Run], out: Path, total: dict[str, int]) -> Iterator[str]:
-    for future in pending:
-        if future.running():
-            name = futures[future].name
-            yield f"{name} {epochs_done(out / name)}/{total[name] - 1}"
-
-
-def _epochs(run: Run) -> int:
-    """How many the training takes; 0 of an evaluation alone."""
-    if not run.trains:
-        return 0
-    epochs = run.resolved().get("epochs", 1)
-    return epochs if isinstance(epochs, int) else 1
 
 
 def _environment(processes: int) -> dict[str, str]:

@@ -192,7 +192,7 @@ def test_the_paper_s_numbers_improve_with_dice():
 
 
 def test_the_test_list_is_scored_by_each_fold_and_by_all(tmp_path):
-    from pipeline.experiment.grid import runs_on_test_list
+    from pipeline.experiment.ensemble import runs_on_test_list
 
     path = tmp_path / "grid.json"
     common = {"bundle": "bundles/acdc", "overlays": ["bundles/acdc/paper.json"]}
