@@ -18,7 +18,12 @@ def segment(
             help="Images, folders or datalists (NIfTI, .mha, .nrrd, DICOM, PNG, JPG, TIFF), then the output."
         ),
     ],
-    bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = Path("bundles/acdc"),
+    bundle: Annotated[Path, typer.Option(help="Bundle: its folder, its zip, or an inference.json.")] = Path(
+        "bundles/acdc"
+    ),
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a bundle of others whatever its configurations and its code do.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU where there is one.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="PNG of each case with the structures outlined.")] = False,
@@ -50,24 +55,26 @@ def segment(
     torchrun --nproc_per_node 2 -m pipeline segment scans/ out/
     """
     from pipeline import segmentation
+    from pipeline.packaging.trust import trusted_bundle
 
     if len(inputs) < 2:
         raise typer.BadParameter("name at least one input and the output folder")
     try:
-        summary = segmentation.segment(
-            inputs[:-1],
-            inputs[-1],
-            bundle=bundle,
-            weights=weights,
-            device=device,
-            preview=preview,
-            statistics=statistics,
-            timeout=timeout,
-            max_memory=max_memory,
-            ahead=ahead,
-            overrides=dict(map(setting, option or [])),
-            overwrite=overwrite,
-        )
+        with trusted_bundle(bundle, trust=trust) as found:
+            summary = segmentation.segment(
+                inputs[:-1],
+                inputs[-1],
+                bundle=found,
+                weights=weights,
+                device=device,
+                preview=preview,
+                statistics=statistics,
+                timeout=timeout,
+                max_memory=max_memory,
+                ahead=ahead,
+                overrides=dict(map(setting, option or [])),
+                overwrite=overwrite,
+            )
     except KeyboardInterrupt as error:
         raise typer.Exit(segmentation.exit_code(error)) from None
     except DataError:
