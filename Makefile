@@ -37,12 +37,11 @@ help:
 	@echo "make faults                   bad input and interruptions of every kind"
 	@echo "make clean                    remove $(VENV), $(LABEL_VENV) and runs/demo"
 
-$(READY): setup.cfg constraints.txt
+$(READY): setup.cfg constraints.txt docker/install.sh
 	@test -n "$(PYTHON)" || { echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "==> installing into $(VENV) (the exact versions of constraints.txt)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@PIP="$(BIN)/pip --quiet --disable-pip-version-check" EXTRAS=test sh docker/install.sh
 	@touch $(READY)
 
 demo: $(READY)

@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 PIP="${PIP:-pip}"
-INSTALL="$PIP install --no-cache-dir -c constraints-label.txt"
+INSTALL="$PIP install -c constraints-label.txt"
 if [ -n "${TORCH_INDEX:-}" ]; then
     $INSTALL --index-url "$TORCH_INDEX" torch torchvision
 else
@@ -19,4 +19,4 @@ $INSTALL monai "pydicom<3" "pynetdicom<3" "dicomweb-client<0.60" itk pynrrd fast
 # the bundles' (required_packages_version of their metadata)
 $INSTALL nibabel SimpleITK pytorch-ignite scikit-image scipy tensorboard fire pyyaml tqdm pillow matplotlib pandas \
     Jinja2 edt connected-components-3d
-$PIP install --no-cache-dir --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
+$PIP install --no-deps monailabel==0.8.5 pydicom-seg==0.4.1

@@ -1,13 +1,19 @@
 """Exported networks against the eager one."""
 
 import json
+import re
+import shutil
+import sys
 import zipfile
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
 from pipeline.packaging.export import OnnxNetwork, compare, export, random_volume
-from pipeline.packaging.loading import network_of
+from pipeline.packaging.loading import network_of, on_path, parser_of
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +51,33 @@ def test_the_volume_is_always_the_same_and_standardised():
     assert float(volume.std()) == pytest.approx(1, abs=1e-4)
 
 
-def test_onnx_runtime_infers_what_the_network_infers(packed):
-    pytest.importorskip("onnx", reason="pip install onnx onnxruntime")
-    pytest.importorskip("onnxruntime", reason="pip install onnx onnxruntime")
+def test_onnx_runtime_infers_what_the_network_infers(packed, phantom_acdc, tmp_path, monkeypatch):
     found = export(packed, onnx=True)["onnx"]
     assert found.agreement >= 0.9999
     windows = torch.rand(3, 1, 48, 48, 1)
     with torch.no_grad():
         eager = network_of(packed)(windows)
     torch.testing.assert_close(OnnxNetwork(packed / "models" / "model.onnx")(windows), eager, atol=1e-4, rtol=1e-3)
+    the_example_of_the_page_segments(packed, phantom_acdc, tmp_path, monkeypatch)
+
+
+def the_example_of_the_page_segments(packed, phantom_acdc, tmp_path, monkeypatch):
+    scan = next((phantom_acdc / "training" / "patient001").glob("*_frame01.nii.gz"))
+    shutil.copy(scan, packed / "heart.nii.gz")
+    page = (Path(__file__).parents[2] / "docs" / "packaging.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "onnxruntime" in block)
+    monkeypatch.chdir(packed)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    exec(example, {})
+    mask = np.asanyarray(nib.load("masks/heart.nii.gz").dataobj)
+    out = tmp_path / "eager"
+    with on_path(packed):
+        parser = parser_of(packed, output_dir=str(out), device="$torch.device('cpu')", precision="fp32")
+        data = parser.get_parsed_content("preprocessing")({"image": str(scan), "case": "heart"})
+        with torch.no_grad():
+            data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network_of(packed))[0]
+        parser.get_parsed_content("postprocessing")(data)
+    expected = np.asanyarray(nib.load(out / "heart.nii.gz").dataobj)
+    assert mask.dtype == np.uint8
+    assert len(np.unique(expected)) > 1
+    assert np.mean(mask == expected) > 0.999
