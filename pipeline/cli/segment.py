@@ -80,4 +80,4 @@ def segment(
     except DataError:
         segmentation.let_the_first_speak()
         raise
-    raise typer.Exit(summary.exit_code if summary.speaks else 0)
+    raise typer.Exit(summary.exit_code)

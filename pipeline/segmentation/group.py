@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import DataError, Problem
 from pipeline.volumes import names_of
 
 PATIENCE = timedelta(hours=1)  # until all processes have come
 POLL = 0.2  # seconds
+HEARTBEAT, SILENCE = 5.0, 120.0  # seconds between signs of life; seconds without one after which a process is given up
 LAST_WORDS = 5.0  # seconds that the first process waits for the others when all are told to stop
 
 
@@ -49,20 +53,28 @@ class Group:
         return device
 
     def share(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns in the first process, in all of them (as JSON carries it)."""
+        """What `make` returns in the first process, in all of them (as JSON carries it); so with its DataError."""
         if self._store is None:
             return make()
-        if self.is_first:
+        if not self.is_first:
+            told = json.loads(self._store.get(name))
+            if "problems" in told:
+                raise DataError([Problem(**problem) for problem in told["problems"]])
+            return told["value"]
+        try:
             value = make()
-            self._store.set(name, json.dumps(value, default=str))
-            return value
-        return json.loads(self._store.get(name))
+        except DataError as error:
+            self._store.set(name, json.dumps({"problems": [problem.to_dict() for problem in error.problems]}))
+            raise
+        self._store.set(name, json.dumps({"value": value}, default=str))
+        return value
 
     def take(self, items: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """The items of this process: all of them in order, or one after the other whichever is the largest left."""
         if self._store is None:
             yield from items
             return
+        threading.Thread(target=self._beat, daemon=True, name="volseg-heartbeat").start()
         order = sorted(range(len(items)), key=lambda index: (-_bytes(items[index]), index))
         while (turn := self._store.add("turn", 1) - 1) < len(items):
             yield items[order[turn]]
@@ -72,7 +84,7 @@ class Group:
         return self._store.add("done", done) if self._store is not None else 0
 
     def gather(self, value: Any, *, hurry: bool = False, wait: Callable[[], None] = lambda: None) -> list[Any]:
-        """In the first process the values of all; elsewhere none.
+        """In the first process the values of all but those that fell silent; elsewhere none.
 
         Args:
             value: what this process has to tell (as JSON carries it).
@@ -81,21 +93,64 @@ class Group:
         """
         if self._store is None:
             return [value]
-        self._store.set(f"told/{self.rank}", json.dumps(value, default=str))
         if not self.is_first:
+            self._store.set(f"told/{self.rank}", json.dumps(value, default=str))
             return []
+        told, others = [value], _Others(self._store, range(1, self.size))
         end = time.monotonic() + LAST_WORDS
-        others = set(range(1, self.size))
-        told = [value]
-        while others and not (hurry and time.monotonic() > end):
-            for rank in sorted(others):
-                if self._store.check([f"told/{rank}"]):
-                    told.append(json.loads(self._store.get(f"told/{rank}")))
-                    others.discard(rank)
-            if others:
+        while others.left and not (hurry and time.monotonic() > end):
+            told += others.news("told")
+            if others.left:
                 wait()
                 time.sleep(POLL)
         return told
+
+    def agree(self, code: int) -> int:
+        """The first process's exit code, in all of them: where one node fails alone, torchrun keeps the others waiting.
+
+        Others wait for it; 1 where it never comes.
+        """
+        if self._store is None or self.is_first:
+            if self._store is not None:
+                self._store.set("told/0", json.dumps(code))
+            return code
+        try:
+            first = _Others(self._store, [0])
+            while first.left:
+                for verdict in first.news("told"):
+                    return int(verdict)
+                time.sleep(POLL)
+        except RuntimeError:  # the store went with the first process
+            pass
+        return 1
+
+    def _beat(self) -> None:
+        while True:
+            with suppress(Exception):  # the store is gone: the end is near
+                self._store.add(f"beats/{self.rank}", 1)
+            time.sleep(HEARTBEAT)
+
+
+class _Others:
+    """Processes from which something is still to come."""
+
+    def __init__(self, store: Any, ranks: Iterable[int]) -> None:
+        self.store = store
+        self.left = set(ranks)
+        self._signs = dict.fromkeys(self.left, (0, time.monotonic()))  # the last sign of life, and when it came
+
+    def news(self, key: str) -> Iterator[Any]:
+        """What has come since; who has told or fallen silent is no longer waited for."""
+        for rank in sorted(self.left):
+            if self.store.check([f"{key}/{rank}"]):
+                self.left.discard(rank)
+                yield json.loads(self.store.get(f"{key}/{rank}"))
+                continue
+            beats, now = self.store.add(f"beats/{rank}", 0), time.monotonic()
+            if beats != self._signs[rank][0]:
+                self._signs[rank] = beats, now
+            elif now - self._signs[rank][1] > SILENCE:  # its machine is gone; torchrun cannot tell
+                self.left.discard(rank)
 
 
 def let_the_first_speak() -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 DONE, EXISTS, FAILED, TIMED_OUT = "done", "exists", "failed", "timed out"
-COMPLETED, KILLED = "completed", "killed"  # how a run ended; others: interrupted, terminated, disk full, error
+# how a run ended; others: interrupted, terminated, disk full, error
+COMPLETED, KILLED, SILENT = "completed", "killed", "a process fell silent"
 
 
 @dataclass
@@ -63,8 +64,8 @@ class Summary:
 
     Args:
         asked: number of cases that were to be done.
-        ended: "completed", or "disk full" where the rest was not tried.
-        speaks: whether this is the summary of all processes of a launch; False of one that is not the first.
+        ended: "completed"; else the rest was not tried: "disk full", or "a process fell silent" (of a launch).
+        verdict: the exit code of a launch, in a process that is not its first and knows only its own cases.
     """
 
     cases: list[CaseResult]
@@ -72,11 +73,13 @@ class Summary:
     manifest: Path
     asked: int
     ended: str = COMPLETED
-    speaks: bool = True
+    verdict: int | None = None
 
     @property
     def exit_code(self) -> int:
         """1 if a case failed or was not tried, or if the manifest found no room; else 0."""
+        if self.verdict is not None:
+            return self.verdict
         return int(self.ended != COMPLETED or any(case.is_failure for case in self.cases))
 
     def line(self) -> str:

@@ -17,7 +17,7 @@ from pipeline.segmentation.line import Line
 from pipeline.segmentation.looker import Looker, borrow, give_back
 from pipeline.segmentation.manifest import NAME, add_killed_runs, add_run, describe_program, read_runs
 from pipeline.segmentation.reasons import is_disk_full
-from pipeline.segmentation.results import COMPLETED, CaseResult, Summary, finished, record
+from pipeline.segmentation.results import COMPLETED, SILENT, CaseResult, Summary, finished, record
 from pipeline.segmentation.signals import Terminated, terminable, undisturbed
 from pipeline.segmentation.statistics import save_statistics
 from pipeline.segmentation.steps import Settings, Steps
@@ -82,7 +82,8 @@ def segment(
 
     Returns:
         a summary; its exit_code is 1 if a case failed (named with its reason; the others are done) or if the disk was
-        full. Under torchrun that of all processes in the first one, elsewhere that of the process.
+        full. Under torchrun that of all processes in the first one; elsewhere that of the process, with the first
+        one's exit code.
 
     Raises:
         DataError: nothing to segment, no bundle, no weights, no such device, unknown overrides, an output that would
@@ -158,10 +159,12 @@ class _Run:
         hurry = ended not in (COMPLETED, "disk full")
         parts = self.group.gather(mine, hurry=hurry, wait=lambda: bar.update(max(0, self.group.count() - bar.n)))
         if not self.group.is_first:
-            return Summary(self.results, self.output, self.output / NAME, len(self.results), ended, speaks=False)
+            verdict = None if hurry else self.group.agree(0)
+            return Summary(self.results, self.output, self.output / NAME, len(self.results), ended, verdict)
         with undisturbed():
             ends = [part["ended"] for part in parts]
-            ended = next((end for end in ends if end != COMPLETED), COMPLETED)
+            silent = [SILENT] if len(parts) < self.group.size and not hurry else []
+            ended = next((end for end in [*ends, *silent] if end != COMPLETED), COMPLETED)
             others = [CaseResult(**result) for part in parts[1:] for result in part["results"]]
             for result in late + others:
                 self.echo(result.line())
@@ -170,6 +173,7 @@ class _Run:
             summary = Summary(results, self.output, self.output / NAME, len(self.items), ended)
             self._save(summary)
             self.echo(summary.line())
+            self.group.agree(summary.exit_code)
         return summary
 
     def _save(self, summary: Summary) -> None:

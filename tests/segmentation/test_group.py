@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
+from pipeline.errors import DataError, Problem
 from pipeline.segmentation.group import Group
 
 
@@ -73,11 +74,53 @@ def test_the_first_one_hears_of_all() -> None:
     assert made[0].count() == 3
 
 
+def test_bad_input_of_the_first_is_that_of_all() -> None:
+    problem = Problem("scans", "images", "none", "Look for them")
+    seen: list[DataError] = []
+
+    def refuse() -> None:
+        raise DataError(problem)
+
+    def work(group: Group) -> None:
+        try:
+            group.share("items", refuse)
+        except DataError as error:
+            seen.append(error)
+
+    in_threads(groups(3), work)
+    assert [error.problems for error in seen] == [[problem]] * 3
+
+
 def test_in_a_hurry_the_silent_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.segmentation.group.LAST_WORDS", 0.3)
     made = groups(3)
     made[2].gather("here")
     assert made[0].gather("first", hurry=True) == ["first", "here"]
+
+
+def test_one_that_fell_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one shows signs of life for longer than it would take to give it up, the third one never does."""
+    monkeypatch.setattr("pipeline.segmentation.group.SILENCE", 0.5)
+    monkeypatch.setattr("pipeline.segmentation.group.HEARTBEAT", 0.05)
+    made = groups(3)
+    assert list(made[1].take([])) == []
+    threading.Timer(1.2, lambda: made[1].gather("late")).start()
+    assert made[0].gather("first") == ["first", "late"]
+
+
+def test_all_end_with_the_exit_code_of_the_first() -> None:
+    codes: dict[int, int] = {}
+
+    def work(group: Group) -> None:
+        codes[group.rank] = group.agree(3 if group.is_first else 0)
+
+    in_threads(groups(3), work)
+    assert codes == {0: 3, 1: 3, 2: 3}
+
+
+def test_without_the_first_one_the_others_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.segmentation.group.SILENCE", 0.3)
+    assert groups(2)[1].agree(0) == 1
 
 
 def in_threads(made: list[Group], work: Any) -> None:
