@@ -11,12 +11,11 @@ import numpy as np
 from pipeline.experiment.collection import Collection, Result, collect
 from pipeline.experiment.grid import FOLD, SEED
 from pipeline.report.experiment_document import Bullets, Cell, Document, Figure, Section, Table, write_document
-from pipeline.report.experiment_numbers import contrasts, is_better, sentence, summarise, table_by_seed, write_p
+from pipeline.report.experiment_folds import folds_section
+from pipeline.report.experiment_numbers import contrasts, is_better, power, sentence, summarise, table_by_seed, write_p
 from pipeline.report.experiment_sections import (
     Levels,
     consistency,
-    cross_validation,
-    on_test_list,
     runs_section,
     volumes,
     warnings,
@@ -54,10 +53,7 @@ def grid_document(collection: Collection) -> Document:
     if told:
         sections.append(Section("real", "Are the differences real?", [table, Bullets(told)]))
     sections.append(Section("curves", "Learning curves", [_curves(groups)]))
-    folds = cross_validation({words(levels): results for levels, results in groups.items()})
-    if folds:
-        sections.append(Section("folds", "Cross-validation", folds))
-    sections += on_test_list(collection)
+    sections += folds_section(collection)
     sections.append(runs_section(collection))
     lead = "Means over the volumes of held-out patients, on the original grid."
     return Document(collection.grid.title, lead, sections)
@@ -115,14 +111,15 @@ def _by_structure(groups: dict[Levels, list[Result]]) -> Table:
 
 def _tests(collection: Collection, groups: dict[Levels, list[Result]]) -> tuple[Table, list[str]]:
     rows: list[list[Cell | str]] = []
-    told = []
+    told, few = [], []
     known = metrics(groups)
     for levels, results in groups.items():
         reference = baseline_of(collection, levels)
         if reference == levels or reference not in groups:
             continue
         pair = [table_by_seed(runs, volumes) for runs in (groups[reference], results)]
-        for measure, c in contrasts(*pair, list(MEASURES)).items():
+        found = contrasts(*pair, list(MEASURES))
+        for measure, c in found.items():
             scale = known[measure]
             numbers = [scale.write(c.first), Cell(scale.write(c.second), bold=c.real and is_better(c, measure))]
             seeds = ", ".join(f"{value * scale.scale:+.4f}" for value in (c.by_seed or {}).values())
@@ -141,12 +138,13 @@ def _tests(collection: Collection, groups: dict[Levels, list[Result]]) -> tuple[
             )
             if measure == "dice":
                 told.append(f"{words(levels)} against {words(reference)}: {sentence('Dice', measure, c)}")
+        few.append(power(list(found.values())))
     caption = (
         "By patient. p: two-sided Wilcoxon signed-rank test after Holm's correction for the four measures. Effect: "
         "matched-pairs rank-biserial correlation. Bold: better beyond chance, in every seed."
     )
     head = ["", "against", "Measure", "patients", "there", "here", "p (Holm)", "effect", "differences by seed"]
-    return Table(caption, head, rows), told
+    return Table(caption, head, rows), [*told, *filter(None, dict.fromkeys(few))]
 
 
 def baseline_of(collection: Collection, levels: Levels) -> Levels:

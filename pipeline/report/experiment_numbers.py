@@ -9,9 +9,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.experiment.collection import Result
-from pipeline.experiment.statistics import Comparison, compare, holm
+from pipeline.experiment.statistics import LEAST, LEVEL, Comparison, compare, holm, least_p
 
 MEASURES = {"dice": "Dice", "iou": "IoU", "pixel_error": "Pixel error"}
+FEW = 12  # patients, up to which a reader is told how little the test can show
+ONE_SEED = (
+    "One seed only, which is no proof: two trainings that differ in nothing but the seed differ too, and by how much "
+    "is not known here."
+)
 LOWER_IS_BETTER = ("pixel_error", "hd95_mm", "error")
 
 
@@ -106,6 +111,28 @@ def sentence(name: str, measure: str, comparison: Comparison, *, who: str = "pat
         return f"{change}: significant on these {who} ({told}), but the seeds disagree in sign ({spread}): not settled."
     alone = " Only one seed: how much two trainings differ by chance is not known." if len(c.by_seed or {}) < 2 else ""
     return f"{change}: {direction} beyond chance ({told}).{alone}"
+
+
+def power(comparisons: Sequence[Comparison], *, who: str = "patients") -> str:
+    """What a test on so few patients cannot show; empty where there are more than `FEW`, or too few for any test.
+
+    Args:
+        comparisons: those whose p-values are corrected together.
+        who: what is counted.
+    """
+    tested = [c.n for c in comparisons if not math.isnan(c.p)]
+    if not tested or not LEAST <= min(tested) <= FEW:
+        return ""
+    n, several, least = min(tested), len(tested), least_p(min(tested))
+    corrected = min(1.0, several * least)
+    told = (
+        f"Only {n} {who} are compared, so the test has little power. The smallest p-value that it can reach is "
+        f"2/2^{n}, about {least:.2g} ({corrected:.2g} after correction for {several} measures), and only where all {n} "
+        "change in the same direction. "
+    )
+    if corrected >= LEVEL:
+        return told + "So nothing can be shown on these alone."
+    return told + "A small or uneven difference is overlooked: that none is shown does not mean that there is none."
 
 
 def four(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Sections that every experiment's report has: runs, what is not finished, folds."""
+"""Sections that every experiment's report has: runs, what is not finished, whether the scores agree."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.experiment.collection import UNITS, Collection, Result
-from pipeline.experiment.grid import FOLD
 from pipeline.metrics.labels import MEAN
-from pipeline.report.experiment_document import Bullets, Cell, Section, Table, Text
-from pipeline.report.experiment_numbers import Summary, summarise, table_by_seed
-from pipeline.report.tables import METRICS
+from pipeline.report.experiment_document import Bullets, Section, Table, Text
 
-VOLUMES = ("dice", "iou", "pixel_error")
 Levels = tuple[tuple[str, str], ...]
 
 
@@ -86,55 +82,12 @@ def settings_in_common(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def cross_validation(groups: dict[str, Sequence[Result]]) -> list[Table]:
-    """Mean Dice of each fold, and of all cases of all folds together; nothing where there is one fold."""
-    folds = sorted({result.run.levels.get("fold", "0") for results in groups.values() for result in results})
-    if len(folds) < 2:
-        return []
-    rows = []
-    for name, results in groups.items():
-        cells: list[Cell | str] = [name]
-        for fold in folds:
-            own = [result for result in results if result.run.levels.get("fold", "0") == fold]
-            cells.append(str(summarise(table_by_seed(own, volumes), "dice")) if own else "–")
-        tables = table_by_seed(results, volumes)
-        rows.append([*cells, Cell(str(summarise(tables, "dice")), bold=True), str(summarise(tables, "dice").units)])
-    caption = "Mean Dice ± SD over the volumes of each fold, scored by the model that was trained on the other folds."
-    return [Table(caption, ["", *(f"fold {fold}" for fold in folds), "all folds", "volumes"], rows)]
-
-
-def on_test_list(collection: Collection) -> list[Section]:
-    """Each fold's model and all of them together on the test list; nothing where there is none."""
-    if not collection.tests:
-        return []
-    rows = []
-    for result in collection.tests:
-        tables = table_by_seed([result], volumes)
-        found = {measure: summarise(tables, measure) for measure in VOLUMES}
-        who = words(tuple((axis, level) for axis, level in result.run.levels.items() if axis != FOLD))
-        fold = result.run.levels[FOLD].removesuffix(" on the test list")
-        together = fold == "ensemble"
-        cells = [Cell(_written(measure, summary), bold=together) for measure, summary in found.items()]
-        rows.append(["ensemble" if together else f"fold {fold}", who, *cells, str(found["dice"].units)])
-    caption = (
-        "Mean ± SD over the volumes of the test list, which no run was trained on. Ensemble: the mean "
-        "probability of all folds' models."
-    )
-    head = ["model", "runs", *(METRICS[measure].name for measure in VOLUMES), "volumes"]
-    return [Section("test", "Test list", [Table(caption, head, rows)])]
-
-
 def _number(level: str) -> bool:
     try:
         float(level)
     except ValueError:
         return False
     return True
-
-
-def _written(measure: str, summary: Summary) -> str:
-    write = METRICS[measure].write
-    return f"{write(summary.mean)} ± {write(summary.sd)}"
 
 
 def volumes(result: Result) -> pd.DataFrame:

@@ -10,11 +10,10 @@ from tqdm import tqdm
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection
 from pipeline.report.experiment_document import Bullets, Document, Figure, Section, Table, Text, as_list
+from pipeline.report.experiment_folds import folds_section
 from pipeline.report.experiment_sections import (
     consistency,
-    cross_validation,
     in_words,
-    on_test_list,
     runs_section,
     warnings,
 )
@@ -72,10 +71,10 @@ def paper_document(collection: Collection) -> Document:
         lambda: runs_section(collection),
     ]
     sections = [step() for step in tqdm(steps, desc="report", leave=False)]
-    folds = cross_validation({f"{p.name}, {loss_name(a)}": r for p in data for a, r in p.by_alpha.items()})
-    if folds:
-        sections.insert(-2, Section("folds", "Cross-validation", folds))
-    sections[-2:-2] = on_test_list(collection)
+    names = {part.level: part.name for part in data}
+    sections[-2:-2] = folds_section(
+        collection, called=lambda levels: f"{names[dict(levels)['dataset']]}, {loss_name(dict(levels)['alpha'])}"
+    )
     lead = "Every number is computed from the score files and masks of the runs listed at the end."
     return Document(collection.grid.title, lead, sections)
 

@@ -10,14 +10,17 @@ import pandas as pd
 
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection, Result
+from pipeline.experiment.statistics import Comparison
 from pipeline.report.experiment_document import Cell, Table, as_list
 from pipeline.report.experiment_numbers import (
     MEASURES,
+    ONE_SEED,
     contrasts,
     count,
     four,
     is_better,
     p_in_words,
+    power,
     sentence,
     summarise,
     table_by_seed,
@@ -120,7 +123,7 @@ def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, li
     told: dict[str, list[str]] = {}
     for part in data:
         for first, alpha in part.others():
-            found = contrasts(part.slices(first), part.slices(alpha), list(MEASURES))
+            found = _against(part, first, alpha)
             for measure, c in found.items():
                 seeds = ", ".join(f"{value:+.4f}" for value in (c.by_seed or {}).values())
                 interval = f"{c.low:+.4f} to {c.high:+.4f}" if c.n else "–"
@@ -129,6 +132,7 @@ def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, li
                 who = count(c.n, part.who)
                 rows.append([part.name, loss_name(alpha), MEASURES[measure], who, difference, *words])
                 told.setdefault(part.level, []).append(sentence(MEASURES[measure], measure, c, who=part.who))
+            told[part.level] += filter(None, [power(list(found.values()), who=part.who)])
     caption = (
         "Difference from the first loss, by patient (each patient's mean over its slices and over seeds counts once). "
         "Interval: bootstrap over patients. p: two-sided Wilcoxon signed-rank test, then after Holm's correction for "
@@ -139,18 +143,28 @@ def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, li
 
 
 def verdict(part: DataResults) -> str:
-    """For the top: whether the paper's claim holds on this data, and a warning where there is one seed only."""
-    told = _verdict(part)
+    """For the top: whether the paper's claim holds on this data, and how little one seed or few patients show."""
     seeds = {result.run.levels.get("seed") for results in part.by_alpha.values() for result in results}
-    return told if len(seeds) > 1 else f"{told} One training of each loss: the chance of the training is not ruled out."
+    few = [power(list(_against(part, *pair).values()), who=part.who) for pair in _main_pair(part)]
+    return " ".join(filter(None, [_verdict(part), *([] if len(seeds) > 1 else [ONE_SEED]), *few]))
+
+
+def _main_pair(part: DataResults) -> list[tuple[str, str]]:
+    """The baseline with alpha 1, or with the first there is; none where nothing can be compared."""
+    pairs = part.others()
+    return [next(((first, alpha) for first, alpha in pairs if alpha == "1"), pairs[0])] if pairs else []
+
+
+def _against(part: DataResults, first: str, alpha: str) -> dict[str, Comparison]:
+    return contrasts(part.slices(first), part.slices(alpha), list(MEASURES))
 
 
 def _verdict(part: DataResults) -> str:
-    pairs = part.others()
+    pairs = _main_pair(part)
     if not pairs:
         return f"{part.name}: only one loss is finished, so nothing can be compared."
-    first, alpha = next(((f, a) for f, a in pairs if a == "1"), pairs[0])
-    found = contrasts(part.slices(first), part.slices(alpha), list(MEASURES))
+    first, alpha = pairs[0]
+    found = _against(part, first, alpha)
     named = {measure: MEASURES[measure] for measure in found}
     if all(math.isnan(c.p) for c in found.values()):
         return f"{part.name}: too few {part.who} ({max(c.n for c in found.values())}) to test whether Dice helps."

@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import wilcoxon
 from score_folder import LABELS, score_row
 
 from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.runner import GRID
-from pipeline.experiment.statistics import Comparison
+from pipeline.experiment.statistics import Comparison, least_p
 from pipeline.report.experiment import write_experiment_report
 from pipeline.report.experiment_document import Cell, Document, Section, Table, Text, render_html, render_markdown
-from pipeline.report.experiment_numbers import sentence
+from pipeline.report.experiment_numbers import power, sentence
 from pipeline.report.paper_samples import _box
 
 PATIENTS = 8
@@ -111,7 +112,10 @@ def test_full_runs_stand_beside_the_paper(experiment):
     ]
     text = "\n".join(lines(folder))
     assert "the claim that adding Dice (CE + DL against CE) improves all three measures holds here" in text
-    assert "One training of each loss" not in text
+    assert "One seed only" not in text
+    few = "Only 8 patients are compared, so the test has little power. The smallest p-value that it can reach is 2/2^8"
+    assert sum(few in line for line in lines(folder)) == 2, "in short, and beside the tests"
+    assert "about 0.0078 (0.023 after correction for 3 measures)" in text
 
 
 @pytest.mark.parametrize(
@@ -202,17 +206,7 @@ def test_a_general_grid_compares_with_its_baseline(experiment):
     row = next(line for line in lines(folder) if line.startswith("| acdc, alpha 1 | acdc, alpha 0 | Dice"))
     assert re.search(rf"\| {PATIENTS} \| {BASE.mean():.3f} \| \*\*{BASE.mean() + 0.02:.3f}\*\*", row)
     assert "Cross-validation" not in text
-
-
-def test_the_test_list_is_told_by_fold_and_levels(experiment):
-    folder = experiment({("acdc", "0", "0"): BASE}, kind="")
-    path = folder / GRID
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"ensemble": True}))
-    scored_run(folder / "test_acdc_0_0", {}, BASE + 0.1, resolved=FULL)
-    write_experiment_report(folder)
-    assert any(
-        line.startswith(f"| fold 0 | acdc, alpha 0, seed 0 | {BASE.mean() + 0.1:.3f} ±") for line in lines(folder)
-    )
+    assert sum("about 0.0078 (0.031 after correction for 4 measures)" in line for line in lines(folder)) == 1
 
 
 def test_iou_that_contradicts_dice_is_found(experiment):
@@ -249,7 +243,7 @@ def test_errors_at_edges_and_small_targets(experiment):
         {("acdc", "0", "0"): np.full(8, 0.8), ("acdc", "1", "0"): 0.8 + np.array([1, 2, 3, 4, 4, 5, 6, 7]) / 100}
     )
     write_experiment_report(folder)
-    assert any("One training of each loss" in line for line in lines(folder)), "one seed is no proof"
+    assert any("One seed only, which is no proof" in line for line in lines(folder))
     row = next(line for line in lines(folder) if "| up to 3 mm |" in line)
     assert [cell.strip() for cell in row.split("|")[4:9]] == ["33%", "20.00 %", "**16.00 %**", "-20%", "0.008"]
     assert row.split("|")[9].strip() == "0.023", "2 / 2**8, times the three bands"
@@ -310,3 +304,21 @@ def test_words_are_escaped():
 )
 def test_sentences(comparison, measure, words):
     assert words in sentence("Dice", measure, comparison)
+
+
+def pairs(n, p=0.2):
+    return Comparison(n, 0.8, 0.9, 0, 0, p, 0.9)
+
+
+def test_few_patients_are_said_to_show_little():
+    assert power([pairs(13)] * 3) == power([pairs(5, float("nan"))] * 3) == ""
+    told = power([pairs(10), pairs(10), pairs(0, float("nan"))], who="images")
+    assert told.startswith("Only 10 images are compared")
+    assert "2/2^10, about 0.002 (0.0039 after correction for 2 measures), and only where all 10 change" in told
+    assert "that none is shown does not mean that there is none" in told
+    assert power([pairs(6)] * 3).endswith("So nothing can be shown on these alone."), "3 x 2/64 is above 0.05"
+
+
+@pytest.mark.parametrize("n", [6, 8, 10, 12])
+def test_the_smallest_p_value_is_that_of_the_exact_test(n):
+    assert least_p(n) == pytest.approx(wilcoxon(np.arange(1, n + 1), method="exact").pvalue, rel=1e-12)

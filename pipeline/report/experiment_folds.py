@@ -1,0 +1,123 @@
+"""Cross-validation in one table: every fold, all folds together, and where there is a test list each model on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import pandas as pd
+
+from pipeline.experiment.collection import Collection, Result
+from pipeline.experiment.ensemble import ON_TEST_LIST
+from pipeline.experiment.grid import FOLD, SEED
+from pipeline.report.experiment_document import Cell, Section, Table, Text
+from pipeline.report.experiment_numbers import by_patient, summarise, table_by_seed
+from pipeline.report.experiment_sections import Levels, volumes, words
+from pipeline.report.tables import Metric, metrics_of
+
+MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
+ENSEMBLE = "ensemble"
+CAPTION = (
+    "Held-out patients: each is scored by the model that was not trained on it. A fold, and every model on the test "
+    "list: mean ± SD over volumes. Mean of folds: mean ± SD of the folds' means. All patients: each patient's mean "
+    "over its volumes counts once, mean ± SD over patients."
+)
+ON_TEST = " Test list: patients that no model was trained on. Ensemble: the mean probability of the folds' models."
+NO_TEST_LIST = (
+    "The data list has no test cases, so the ensemble is not scored: every patient of the list was used to train all "
+    "but one of its models."
+)
+
+
+def folds_section(collection: Collection, *, called: Callable[[Levels], str] = words) -> list[Section]:
+    """The summary table of folds and ensemble; nothing where one fold was run and no test list was asked for.
+
+    Args:
+        collection: the results.
+        called: names a setting by its levels, seed and fold aside.
+    """
+    folds = {result.run.levels.get(FOLD, "0") for result in collection.results}
+    if len(folds) < 2 and not collection.grid.ensemble:
+        return []
+    known = metrics_of(collection.results[0].scores)
+    groups, tests = (_by_setting(results) for results in (collection.results, collection.tests))
+    rows: list[list[Cell | str]] = []
+    for levels, results in groups.items():
+        for row in [*_held_out(results, known), *_on_test_list(tests.get(levels, []), known)]:
+            rows.append([called(levels), *row] if len(groups) > 1 else row)
+    head = ["model", "scored on", *(known[measure].name for measure in MEASURES), "volumes", "patients"]
+    table = Table(CAPTION + (ON_TEST if tests else ""), ["runs", *head] if len(groups) > 1 else head, rows)
+    blocks: list[Table | Text] = [table]
+    if collection.grid.ensemble and all(result.test_cases == 0 for result in collection.results):
+        blocks.append(Text(NO_TEST_LIST))
+    title = "Cross-validation and ensemble" if collection.grid.ensemble else "Cross-validation"
+    return [Section("folds", title, blocks)]
+
+
+def _by_setting(results: Sequence[Result]) -> dict[Levels, list[Result]]:
+    found: dict[Levels, list[Result]] = {}
+    for result in results:
+        levels = tuple((axis, level) for axis, level in result.run.levels.items() if axis not in (SEED, FOLD))
+        found.setdefault(levels, []).append(result)
+    return found
+
+
+def _held_out(results: Sequence[Result], known: dict[str, Metric]) -> Iterator[list[Cell | str]]:
+    """A row for each fold, one for their mean, and one for all patients together."""
+    folds = _by_fold(results)
+    for fold, own in folds.items():
+        yield [f"fold {fold}", "held-out patients", *_over_volumes(own, known), *_sizes(own)]
+    if len(folds) > 1:
+        yield _mean_of(folds, "held-out patients", known)
+        tables = table_by_seed(results, volumes)
+        patients = [by_patient(tables, measure) for measure in MEASURES]
+        cells = [
+            _written(known[m], values.mean(), values.std(ddof=1)) for m, values in zip(MEASURES, patients, strict=True)
+        ]
+        yield ["all patients", "held-out patients", *(Cell(cell, bold=True) for cell in cells), *_sizes(results)]
+
+
+def _on_test_list(results: Sequence[Result], known: dict[str, Metric]) -> Iterator[list[Cell | str]]:
+    """A row for each fold's model, one for their mean, and one for all models together."""
+    folds = {fold.removesuffix(ON_TEST_LIST): own for fold, own in _by_fold(results).items()}
+    together = folds.pop(ENSEMBLE, [])
+    for fold, own in folds.items():
+        yield [f"fold {fold}", "test list", *_over_volumes(own, known), *_sizes(own)]
+    if len(folds) > 1:
+        yield _mean_of(folds, "test list", known)
+    if together:
+        name = f"ensemble of {len(together[0].run.evaluate['members'])}"
+        cells = [Cell(cell, bold=True) for cell in _over_volumes(together, known)]
+        yield [name, "test list", *cells, *_sizes(together)]
+
+
+def _by_fold(results: Sequence[Result]) -> dict[str, list[Result]]:
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.run.levels.get(FOLD, "0"), []).append(result)
+    return found
+
+
+def _over_volumes(results: Sequence[Result], known: dict[str, Metric]) -> list[str]:
+    tables = table_by_seed(results, volumes)
+    found = {measure: summarise(tables, measure) for measure in MEASURES}
+    return [_written(known[measure], summary.mean, summary.sd) for measure, summary in found.items()]
+
+
+def _mean_of(folds: dict[str, list[Result]], where: str, known: dict[str, Metric]) -> list[Cell | str]:
+    tables = [table_by_seed(own, volumes) for own in folds.values()]
+    means = {measure: pd.Series([summarise(table, measure).mean for table in tables]) for measure in MEASURES}
+    cells = [_written(known[measure], values.mean(), values.std(ddof=1)) for measure, values in means.items()]
+    return [f"mean of {len(folds)} folds", where, *cells, "", ""]
+
+
+def _sizes(results: Sequence[Result]) -> list[str]:
+    """Volumes and patients of one seed."""
+    tables = table_by_seed(results, volumes)
+    return [str(len(next(iter(tables.values())))), str(len(by_patient(tables, "dice")))]
+
+
+def _written(metric: Metric, mean: float, sd: float) -> str:
+    if math.isnan(mean):
+        return "–"
+    return metric.write(mean) + ("" if math.isnan(sd) else f" ± {metric.write(sd)}")
