@@ -1,9 +1,11 @@
-"""Two torchrun agents on one machine that act as two nodes: each case once, the masks of one process, one manifest."""
+"""The Slurm script with two torchrun agents on one machine: each case once, the masks of one process, one manifest."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from image_files import acdc_like
 from threshold_bundle import VALUES, write_bundle
+from torch.distributed.run import get_args_parser
 
 from pipeline.segmentation import segment
 
@@ -20,10 +24,47 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = 7
 
 
-def free_port() -> int:
+def cluster(folder: Path) -> dict[str, str]:
+    """Variables of a Slurm job of two nodes, with a srun that starts both on this machine."""
+    folder.mkdir()
+    scripts = {
+        "scontrol": '[ "$*" = "show hostnames node[1-2]" ] && echo 127.0.0.1 && echo node2',
+        "srun": '"$@" & one=$!; "$@" & two=$!; wait $one; code=$?; wait $two; exit $((10 * code + $?))',
+    }
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name).chmod(0o755)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+        port = server.getsockname()[1]
+    slurm = {"JOB_ID": "4711", "JOB_NODELIST": "node[1-2]", "JOB_NUM_NODES": "2", "CPUS_PER_TASK": "1"}
+    path = os.pathsep.join([str(folder), os.path.dirname(sys.executable), os.environ["PATH"]])
+    return {"PATH": path, "PORT": str(port), **{f"SLURM_{name}": value for name, value in slurm.items()}}
+
+
+def test_the_kubernetes_job_is_one_that_torchrun_understands() -> None:
+    service, job = yaml.safe_load_all((REPOSITORY / "docker" / "cluster" / "job.yaml").read_text())
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    (line,) = container["args"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert service["metadata"]["name"] == spec["subdomain"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    assert variables["ENDPOINT"].startswith(f"{job['metadata']['name']}-0.{spec['subdomain']}:")
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    for index, is_host in (("0", "true"), ("1", "false")):
+        said = subprocess.run(
+            [*container["command"], line.replace("exec torchrun", "printf '%s\\n'")],
+            env={**os.environ, **variables, "JOB_COMPLETION_INDEX": index},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        arguments = get_args_parser().parse_args(said.stdout.splitlines())
+        assert int(arguments.nnodes) == job["spec"]["completions"] == job["spec"]["parallelism"]
+        assert arguments.rdzv_conf == f"read_timeout=600,is_host={is_host}"
+        assert arguments.rdzv_endpoint == variables["ENDPOINT"]
+        assert (arguments.training_script, arguments.training_script_args[0]) == ("pipeline", "segment")
 
 
 @pytest.mark.slow
@@ -36,20 +77,23 @@ def test_two_nodes_give_the_masks_of_one_process(tmp_path: Path) -> None:
     (images / "broken.nii.gz").write_text("<html>")
     alone, together = tmp_path / "alone", tmp_path / "together"
     segment(images, alone, bundle=bundle, progress=False, echo=lambda line: None, statistics=True)
-    launch = ["--nnodes", "2", "--nproc_per_node", "1", "--rdzv_backend", "c10d", "--rdzv_id", "test"]
-    launch += ["--rdzv_endpoint", f"127.0.0.1:{free_port()}"]
-    work = ["-m", "pipeline", "segment", images, together, "--bundle", bundle, "--statistics"]
-    command = [sys.executable, "-m", "torch.distributed.run", *launch, *map(str, work)]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "CUDA_VISIBLE_DEVICES": ""}
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "env": variables}
-    nodes = [subprocess.Popen(command, **options) for _ in range(2)]
+    stubs = cluster(tmp_path / "bin")
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "CUDA_VISIBLE_DEVICES": "", **stubs}
+    work = ["pipeline", "segment", images, together, "--bundle", bundle, "--statistics"]
+    launch = subprocess.Popen(
+        ["bash", REPOSITORY / "docker" / "cluster" / "slurm.sh", *work],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        outputs = [node.communicate(timeout=100)[0] for node in nodes]
+        said = launch.communicate(timeout=100)[0]
     finally:
-        for node in nodes:
-            node.kill()
-    assert [node.returncode for node in nodes] == [1, 1]  # for the broken case, wherever it was
-    (said,) = [output for output in outputs if output]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(launch.pid, signal.SIGKILL)
+    assert launch.returncode == 11  # 1 of each node, for the broken case, wherever it was
     assert said.startswith(f"{CASES + 1} cases in 2 processes by threshold_bundle")
     assert f"{CASES} done, 1 FAILED" in said
     assert sorted(os.listdir(together)) == sorted(os.listdir(alone))
