@@ -10,6 +10,9 @@ READY  := $(VENV)/.ready
 LABEL_VENV  := .venv-label
 LABEL_READY := $(LABEL_VENV)/.ready
 
+BENCHMARK_VENV  := .venv-benchmark
+BENCHMARK_READY := $(BENCHMARK_VENV)/.ready
+
 # make demo BUNDLE=covid19: another bundle. Without DATA phantoms are written into data/; with it, the real set is trained
 # on briefly.
 BUNDLE ?= acdc
@@ -26,7 +29,7 @@ EPOCHS ?= $(if $(DATA),6,$(EPOCHS_$(BUNDLE)))
 RUN    ?= runs/demo/$(BUNDLE)
 CONFIG := bundles/$(BUNDLE)/train.json
 
-.PHONY: demo test label-test faults lint help clean
+.PHONY: demo test label-test faults bench bench-ct lint help clean
 
 help:
 	@echo "make demo                     phantoms, a short training, masks and a report (under 10 minutes on 2 cores)"
@@ -35,7 +38,9 @@ help:
 	@echo "make test                     lint and every test"
 	@echo "make label-test               packed bundles in a real MONAI Label server, in an environment of its own"
 	@echo "make faults                   bad input and interruptions of every kind"
-	@echo "make clean                    remove $(VENV), $(LABEL_VENV) and runs/demo"
+	@echo "make bench                    speed beside MONAI's, nnU-Net's and medpy's (under 20 minutes; ARGS=--quick: under 3)"
+	@echo "make bench-ct                 whole CT scans, and how time and memory grow (about an hour)"
+	@echo "make clean                    remove $(VENV), $(LABEL_VENV), $(BENCHMARK_VENV) and runs/demo"
 
 $(READY): setup.cfg constraints.txt docker/install.sh
 	@test -n "$(PYTHON)" || { echo "volseg needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -77,8 +82,30 @@ label-test: $(READY) $(LABEL_READY)
 faults: $(READY)
 	@$(BIN)/python -m pytest tests/faults
 
+# the peers lie in an environment of their own on top of $(VENV): the same torch, and nothing of theirs in the tests.
+# nnunetv2 without its dependencies: timm and torchvision, which its predictor never imports, ask for another torch
+$(BENCHMARK_READY): $(READY) constraints-benchmark.txt
+	@echo "==> installing nnU-Net, medpy and surface-distance into $(BENCHMARK_VENV)"
+	@test -x $(BENCHMARK_VENV)/bin/python || $(BIN)/python -m venv $(BENCHMARK_VENV)
+	@echo '*' > $(BENCHMARK_VENV)/.gitignore
+	@own=$$($(BENCHMARK_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	 base=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	 echo "import site; site.addsitedir('$$base')" > $$own/volseg_environment.pth
+	@$(BENCHMARK_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -c constraints-benchmark.txt nnunetv2 \
+		acvl_utils batchgenerators batchgeneratorsv2 dynamic_network_architectures medpy surface-distance
+	@$(BENCHMARK_VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-benchmark.txt \
+		blosc2 future graphviz requests seaborn yacs
+	@touch $(BENCHMARK_READY)
+
+# ARGS="--quick", "--write" (into docs/performance.md), "--only acdc": python -m benchmarks --help
+bench: $(BENCHMARK_READY)
+	@$(BENCHMARK_VENV)/bin/python -m benchmarks $(ARGS)
+
+bench-ct: $(BENCHMARK_READY)
+	@$(BENCHMARK_VENV)/bin/python -m benchmarks --ct $(ARGS)
+
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) $(LABEL_VENV) runs/demo
+	rm -rf $(VENV) $(LABEL_VENV) $(BENCHMARK_VENV) runs/demo

@@ -18,8 +18,8 @@ MARK = "benchmarks.child: "
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the function returned, its seconds, and the process's peak memory in MB: before it was called (with what its
-    module imports) and at the end."""
+    """What the function returned, its seconds, and the process's peak memory in MB: before the timed call (imports and
+    what was prepared) and at the end."""
 
     result: Any
     seconds: float
@@ -47,11 +47,10 @@ def main() -> None:
     """The child's side."""
     module, _, name = sys.argv[1].partition(":")
     function = getattr(importlib.import_module(module), name)
-    before = peak_mb()
-    start = time.perf_counter()
+    before, start = peak_mb(), time.perf_counter()
     result = function(**json.loads(sys.argv[2]))
     if callable(result):
-        start = time.perf_counter()
+        before, start = peak_mb(), time.perf_counter()
         result = result()
     seconds = time.perf_counter() - start
     print(MARK + json.dumps({"result": result, "seconds": seconds, "before_mb": before, "peak_mb": peak_mb()}))

@@ -37,7 +37,7 @@ def rows(setting: Setting) -> list[Row]:
             note="first call in a fresh process, without imports; a phantom"),
         Row("ct_memory", f"{what}: peak memory of the process", against, "cost", memory, target=MEMORY_TARGET,
             accuracy=agreement, note="; ".join(
-                f"{name} {o.peak_mb:.0f} MB, of which {o.before_mb:.0f} MB are imports"
+                f"{name} {o.peak_mb:.0f} MB, of which {o.before_mb:.0f} MB are imports and the network"
                 for name, o in (("ours", ours[0]), ("theirs", theirs[0])))),
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.comparison import Row, take_turns
 from benchmarks.setting import ACDC, REPOSITORY, Setting
 
-ROUNDS, QUICK_ROUNDS = 7, 1
+ROUNDS, QUICK_ROUNDS = 5, 1
 
 
 def rows(setting: Setting) -> list[Row]:

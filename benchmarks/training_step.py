@@ -62,7 +62,7 @@ class Training:
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.largest_norm)
         self.optimizer.step()
-        return float(value)
+        return value.item()
 
     def _without_end(self, loader: Any) -> Iterator[dict[str, torch.Tensor]]:
         while True:
@@ -72,7 +72,9 @@ class Training:
     @staticmethod
     def _few(setting: Setting) -> str:
         listed = dict(setting.acdc_list)
-        patients = sorted({item["patient"] for item in listed["training"] if item["fold"] != 0})[:PATIENTS]
+        fold_of = {item["patient"]: item["fold"] for item in listed["training"]}
+        held_out = [patient for patient in fold_of if fold_of[patient] == 0][:1]  # the list must have a validation side
+        patients = [patient for patient in fold_of if fold_of[patient] != 0][:PATIENTS] + held_out
         listed["training"] = [item for item in listed["training"] if item["patient"] in patients]
         path = setting.work / "few.json"
         path.write_text(json.dumps(listed), encoding="utf-8")
