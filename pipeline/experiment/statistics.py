@@ -73,6 +73,11 @@ def compare(first: pd.Series, second: pd.Series, *, by_seed: Mapping[str, float]
     return Comparison(len(pairs), *means, low, high, p, rank_biserial(differences), adjusted=p, by_seed=by_seed)
 
 
+def least_p(pairs: int) -> float:
+    """The smallest two-sided p-value that Wilcoxon's exact test can reach: all differences of one sign, 2 / 2^pairs."""
+    return min(1.0, 2.0 / 2**pairs)
+
+
 def rank_biserial(differences: np.ndarray) -> float:
     """Matched-pairs rank-biserial correlation (Kerby 2014): (W+ - W-) / (W+ + W-); 0 where all are equal."""
     from scipy.stats import rankdata
