@@ -20,8 +20,8 @@ logger = logging.getLogger("pipeline")
 def runs_on_test_list(grid: Grid, out: str | Path) -> tuple[Run, ...]:
     """Evaluations on the datalist's test list: of each run's weights, and of all folds' together.
 
-    Empty unless the grid asks for an ensemble. Runs whose datalist is known to have no test list are left out
-    (`note_test_cases`). Their level of the axis "fold" is "0 on the test list" and so on, and "ensemble".
+    Empty unless the grid asks for an ensemble. Runs whose datalist is known to have no test cases with masks are left
+    out (`note_test_cases`). Their level of the axis "fold" is "0 on the test list" and so on, and "ensemble".
     """
     if not grid.ensemble:
         return ()
@@ -41,11 +41,14 @@ def runs_on_test_list(grid: Grid, out: str | Path) -> tuple[Run, ...]:
 
 
 def note_test_cases(run: Run, folder: Path) -> None:
-    """Write into the run's card how many cases the test list of its datalist has; nothing where that cannot be told."""
+    """Write into the run's card how many cases with masks the test list of its datalist has.
+
+    Nothing is written where that cannot be told.
+    """
     from pipeline.datalists import load_datalist
 
     try:
-        count = len(load_datalist(datalist_of(run, folder))["testing"])
+        count = sum(bool(item.get("label")) for item in load_datalist(datalist_of(run, folder))["testing"])
     except (Exception, SystemExit) as error:  # the evaluations themselves tell the reason, where it still matters
         logger.warning("%s: its test list could not be looked at: %s", run.name, error)
         return

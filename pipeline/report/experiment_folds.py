@@ -24,8 +24,8 @@ CAPTION = (
 )
 ON_TEST = " Test list: patients that no model was trained on. Ensemble: the mean probability of the folds' models."
 NO_TEST_LIST = (
-    "The data list has no test cases, so the ensemble is not scored: every patient of the list was used to train all "
-    "but one of its models."
+    "The data list has no test cases with masks, so the ensemble is not scored: every patient of the list was used to "
+    "train all but one of its models."
 )
 
 

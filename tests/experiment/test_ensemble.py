@@ -13,12 +13,13 @@ from pipeline.experiment.state import State, card
 
 @pytest.fixture
 def folds(toy, tmp_path, monkeypatch):
-    """folds(cases of the test list): a grid of two folds that asks for an ensemble, and its command."""
+    """folds(cases of the test list with masks): a grid of two folds that asks for an ensemble, and its command."""
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
 
     def make(cases):
         item = {"image": "a.nii.gz", "label": "a.nii.gz", "case": "a", "patient": "a", "fold": 0}
         testing = [{"image": f"{i}.nii.gz", "label": f"{i}.nii.gz", "case": f"{i}"} for i in range(cases)]
+        testing.append({"image": "unlabelled.nii.gz", "case": "unlabelled"})
         data = tmp_path / "data"
         data.mkdir()
         listed = {"name": "toy", "labels": {"background": 0, "LV": 1}, "training": [item], "testing": testing}
@@ -33,7 +34,7 @@ def folds(toy, tmp_path, monkeypatch):
     return make
 
 
-def test_where_there_is_no_test_list_nothing_is_scored_on_it_and_nothing_fails(folds, tmp_path):
+def test_where_there_is_no_test_list_with_masks_nothing_is_scored_on_it_and_nothing_fails(folds, tmp_path):
     grid, command = folds(0)
     outcomes = run_grid(grid, tmp_path / "out", command=command, progress=False)
     assert [outcome.state for outcome in outcomes] == [State.FINISHED] * 2

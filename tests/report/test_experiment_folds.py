@@ -88,7 +88,9 @@ def test_without_test_cases_the_page_says_so_and_complains_of_nothing(grid):
     section, rows = table_of(folder)
     assert {where for _, where in rows} == {"held-out patients"}
     assert isinstance(section.blocks[1], Text)
-    assert section.blocks[1].text.startswith("The data list has no test cases, so the ensemble is not scored")
+    assert section.blocks[1].text.startswith(
+        "The data list has no test cases with masks, so the ensemble is not scored"
+    )
     write_experiment_report(folder)
     told = (folder / "report.md").read_text(encoding="utf-8")
     assert "## Cross-validation and ensemble" in told
