@@ -17,5 +17,6 @@ PORT=${PORT:-$((20000 + SLURM_JOB_ID % 10000))}
 HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export OMP_NUM_THREADS=$((${SLURM_CPUS_PER_TASK:-1} > PROCESSES ? ${SLURM_CPUS_PER_TASK:-1} / PROCESSES : 1))
 
-srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc_per_node "$PROCESSES" \
+# without SLURM_JOB_ID: ignite would take Slurm's numbers of the torchruns for those of torchrun's processes
+srun env --unset SLURM_JOB_ID torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc_per_node "$PROCESSES" \
     --rdzv_backend c10d --rdzv_endpoint "$HEAD:$PORT" --rdzv_id "$SLURM_JOB_ID" -m "$@"

@@ -29,7 +29,7 @@ def cluster(folder: Path) -> dict[str, str]:
     folder.mkdir()
     scripts = {
         "scontrol": '[ "$*" = "show hostnames node[1-2]" ] && echo 127.0.0.1 && echo node2',
-        "srun": '"$@" & one=$!; "$@" & two=$!; wait $one; code=$?; wait $two; exit $((10 * code + $?))',
+        "srun": 'echo "$@" > "$0.log"; "$@" & one=$!; "$@" & two=$!; wait $one; code=$?; wait $two; exit $((10 * code + $?))',
     }
     for name, script in scripts.items():
         (folder / name).write_text(f"#!/bin/bash\n{script}\n")
@@ -94,6 +94,7 @@ def test_two_nodes_give_the_masks_of_one_process(tmp_path: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(launch.pid, signal.SIGKILL)
     assert launch.returncode == 11  # 1 of each node, for the broken case, wherever it was
+    assert "--unset SLURM_JOB_ID" in (tmp_path / "bin" / "srun.log").read_text()  # what a training needs, too
     assert said.startswith(f"{CASES + 1} cases in 2 processes by threshold_bundle")
     assert f"{CASES} done, 1 FAILED" in said
     assert sorted(os.listdir(together)) == sorted(os.listdir(alone))
