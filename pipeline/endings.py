@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -17,6 +18,11 @@ from pipeline.errors import DataError, Problem
 
 MEMORY_KEYS = ("batch_size", "crops_per_case", "patch_size", "sw_batch_size", "cache_rate", "num_workers")
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed", "bad_alloc")
+NO_ANSWER = (
+    *("connection closed by peer", "connection reset by peer", "remote process exited", "timed out waiting"),
+    *("broken pipe", "collective operation timeout", "socket timeout"),
+)
+GRACE = 10.0  # seconds from a signal to the end at the latest; Slurm and torchrun wait for 30
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -43,6 +49,12 @@ def install(*, go_on: str = "", settings: Callable[[], Mapping[str, Any]] = dict
         return
     logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)  # it repeats each exception
     owner = os.getpid()
+    told = threading.Lock()
+
+    def tell(number: int) -> None:
+        if rank() == 0 and told.acquire(blocking=False):
+            line = f"\nvolseg: stopped by {signal.Signals(number).name}. {go_on}".rstrip() + "\n"
+            os.write(2, line.encode(errors="backslashreplace"))  # the stream itself may be in the middle of a write
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         code = 128 + number
@@ -50,12 +62,12 @@ def install(*, go_on: str = "", settings: Callable[[], Mapping[str, Any]] = dict
             os._exit(code)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # schedulers and torchrun both send it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if rank() == 0:
-            line = f"\nvolseg: stopped by {signal.Signals(number).name}. {go_on}".rstrip() + "\n"
-            os.write(2, line.encode(errors="backslashreplace"))  # the stream itself may be in the middle of a write
+        tell(number)
         _leave(code)
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if _several():
+            sys.stderr = sys.__stderr__  # torch.distributed collects what a hook says, to print it afterwards
         found = explain(error, settings=settings, go_on=go_on)
         if found is None:
             sys.__excepthook__(kind, error, trace)
@@ -67,6 +79,26 @@ def install(*, go_on: str = "", settings: Callable[[], Mapping[str, Any]] = dict
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     sys.excepthook = hook
+    _watch(tell)
+
+
+def _watch(tell: Callable[[int], None]) -> None:
+    """Stop also a process that waits inside a library, for another process say, where no handler of Python's runs."""
+    if os.name != "posix":
+        return
+    heard, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while True:
+            number = os.read(heard, 1)[0]
+            if number in (signal.SIGTERM, signal.SIGINT):
+                time.sleep(GRACE)
+                tell(number)
+                os._exit(128 + number)
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def explain(
@@ -95,6 +127,9 @@ def explain(
         if "dataloader worker" in low and _is_any(low, ("exited unexpectedly", "killed by signal")):
             keys = _present(settings())
             return 1, f"a process that loads data was ended from outside, most likely for lack of memory. {keys}"
+        if _several() and _is_any(low, NO_ANSWER):
+            why = text.strip().splitlines()[0][-160:]
+            return 1, f"another process of this training has ended or no longer answers ({why}); its message says why"
     return None
 
 
@@ -103,8 +138,12 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def _several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def _leave(code: int) -> NoReturn:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _several():
         with contextlib.suppress(OSError, RuntimeError):
             sys.stdout.flush()
             sys.stderr.flush()

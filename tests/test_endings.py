@@ -79,6 +79,15 @@ def test_what_is_not_known_keeps_its_traceback(error):
     assert told(error) is None
 
 
+def test_of_several_processes_those_that_wait_point_to_the_one_that_failed(monkeypatch):
+    error = RuntimeError("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:5")
+    assert told(error) is None
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, text = told(error)
+    assert code == 1
+    assert text.startswith("another process of this training has ended or no longer answers ([../gloo")
+
+
 def test_errors_of_loading_processes_are_told_as_they_were_raised():
     from torch._utils import ExceptionWrapper
 
@@ -93,8 +102,9 @@ def test_errors_of_loading_processes_are_told_as_they_were_raised():
 
 
 SLEEPER = """
-import sys, time
+import ctypes, sys, time
 from pipeline import endings
+endings.GRACE = 1.0
 endings.install(go_on="Give it again", settings=lambda: {"batch_size": 4})
 if sys.argv[1] == "sleep":
     try:
@@ -102,6 +112,11 @@ if sys.argv[1] == "sleep":
         time.sleep(60)
     finally:
         print("cleaned up", flush=True)
+elif sys.argv[1] == "library":
+    print("ready", flush=True)
+    library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)  # waits for ever, whatever signals come
 elif sys.argv[1] == "memory":
     raise RuntimeError("wrapped") from MemoryError("Unable to allocate 9 TiB")
 else:
@@ -126,6 +141,15 @@ def test_a_signal_ends_in_one_line_after_cleaning_up(number, code, name):
     child.send_signal(number)
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err.strip()) == (code, "cleaned up\n", f"volseg: stopped by {name}. Give it again")
+
+
+def test_a_signal_also_ends_what_waits_inside_a_library():
+    child = start("library")
+    child.stdout.readline()
+    time.sleep(0.5)
+    child.terminate()
+    _, err = child.communicate(timeout=30)
+    assert (child.returncode, err.strip()) == (143, "volseg: stopped by SIGTERM. Give it again")
 
 
 def test_of_several_processes_the_first_one_speaks_and_none_waits():

@@ -123,7 +123,8 @@ def test_a_nan_in_an_image_stops_the_training_with_its_case(bundle, tmp_path, ph
         image = nib.load(copy / item["image"])
         voxels = np.asarray(image.dataobj, dtype=np.float32)
         voxels[:] = np.where(np.arange(voxels.shape[0])[:, None, None] % 5 == 0, np.nan, voxels)
-        nib.save(nib.Nifti1Image(voxels, image.affine), copy / item["image"])
+        image.header.set_data_dtype(np.float32)
+        nib.save(nib.Nifti1Image(voxels, image.affine, image.header), copy / item["image"])
     workflow = bundle("train", **EPOCHS, dataset_dir=str(copy))
     error = innermost(workflow.run)
     assert isinstance(error, TrainingError), error

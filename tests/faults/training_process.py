@@ -113,22 +113,22 @@ def run(words: list[str], fault: tuple[Any, ...]) -> None:
         raise SystemExit(1) from None
 
 
-def _signal_in_epoch(number: int, epoch: int, rank: int = 0) -> None:
+def _signal_in_epoch(number: int, epoch: int, rank: int = 0, index: int = 1) -> None:
     """Send this process a signal in the middle of an epoch."""
 
     def act(engine: Any) -> None:
         os.kill(os.getpid(), number)
 
-    _in_epoch(epoch, rank, act)
+    _in_epoch(epoch, act, rank=rank, index=index)
 
 
-def _error_in_epoch(epoch: int, rank: int) -> None:
+def _error_in_epoch(epoch: int, rank: int = 0, index: int = 1) -> None:
     """Let the loss of one process become NaN in the middle of an epoch."""
 
     def act(engine: Any) -> None:
         engine.state.output["loss"] = engine.state.output["loss"] * float("nan")
 
-    _in_epoch(epoch, rank, act)
+    _in_epoch(epoch, act, rank=rank, index=index)
 
 
 def _kill_worker(epoch: int) -> None:
@@ -138,17 +138,17 @@ def _kill_worker(epoch: int) -> None:
         for child in multiprocessing.active_children():
             os.kill(child.pid, signal.SIGKILL)
 
-    _in_epoch(epoch, 0, act)
+    _in_epoch(epoch, act)
 
 
-def _in_epoch(epoch: int, rank: int, act: Callable[[Any], None]) -> None:
+def _in_epoch(epoch: int, act: Callable[[Any], None], *, rank: int = 0, index: int = 1) -> None:
     from pipeline import handlers
 
     usual = handlers.StopOnNonFiniteLoss.__call__
 
     def call(self: Any, engine: Any) -> None:
-        second = (engine.state.iteration - 1) % engine.state.epoch_length == 1
-        if engine.state.epoch == epoch and second and int(os.environ.get("RANK", "0")) == rank:
+        here = (engine.state.iteration - 1) % engine.state.epoch_length == index
+        if engine.state.epoch == epoch and here and int(os.environ.get("RANK", "0")) == rank:
             act(engine)
         usual(self, engine)
 
