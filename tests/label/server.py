@@ -13,44 +13,41 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+SCRIPT = Path(__file__).resolve().parents[2] / "docker" / "start_label.sh"
 STANDIN = Path(__file__).parent / "standin"
 STARTS_IN_S = 300
+TRAINS_IN_S = 900
 
 
 class LabelServer:
-    """MONAI Label's bundle app with packed bundles.
+    """MONAI Label's bundle app with packed bundles, started by docker/start_label.sh as a user starts it.
 
     Args:
         python: the interpreter of the environment that holds MONAI Label.
-        folder: where the app, the studies and the log go.
-        bundles: packed bundles, by name.
-        images: NIfTI files that become the studies.
+        folder: holds the packed bundles, in `dist`; the app, the studies and the log go there.
+        images: files that become the studies.
     """
 
-    def __init__(self, python: str, folder: Path, bundles: list[Path], images: list[Path]) -> None:
+    def __init__(self, python: str, folder: Path, images: list[Path]) -> None:
+        self.python, self.folder = Path(python), folder
         self.app, self.studies, self.log = folder / "app", folder / "studies", folder / "server.log"
-        self.python = python
-        prefix = subprocess.run(
-            [python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        shutil.copytree(Path(prefix, "monailabel", "sample-apps", "monaibundle"), self.app)
-        for bundle in bundles:
-            shutil.copytree(bundle, self.app / "model" / bundle.name)
         self.studies.mkdir()
         for image in images:
             shutil.copy(image, self.studies)
-        self.models = ",".join(bundle.name for bundle in bundles)
         self.port = _free_port()
 
     def __enter__(self) -> LabelServer:
-        command = [self.python, "-m", "monailabel.main", "start_server", "--app", str(self.app)]
-        command += ["--studies", str(self.studies), "--conf", "models", self.models, "--conf", "zoo_source", "local"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MONAI_LABEL")}
+        environment |= {"APP": "app", "BUNDLES": "dist", "STUDIES": "studies"}  # relative, as the page has them
+        environment |= {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
+        }
         environment |= {"PYTHONPATH": str(STANDIN), "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.log.parent
+                ["sh", str(SCRIPT)], stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.folder
             )
         end = time.monotonic() + STARTS_IN_S
         while time.monotonic() < end and self.process.poll() is None:
@@ -92,6 +89,15 @@ class LabelServer:
         form, kind = _form({"params": json.dumps({"label_info": info})}, {"label": mask})
         query = urllib.parse.urlencode({"image": image})
         return json.loads(self._call("PUT", f"/datastore/label?{query}", form, kind)[0])
+
+    def train(self, model: str, request: dict) -> None:
+        """Train in the background, as 3D Slicer's module does, until it is done."""
+        self.post(f"/train/{model}", request)
+        end = time.monotonic() + TRAINS_IN_S
+        while (status := self.get("/train/")["status"]) in ("SUBMITTED", "RUNNING"):
+            assert time.monotonic() < end, self.tail()
+            time.sleep(2)
+        assert status == "DONE", self.tail()
 
     def tail(self, lines: int = 60) -> str:
         """The end of the server's log."""
