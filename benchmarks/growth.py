@@ -34,7 +34,7 @@ Point = dict[str, float]
 
 
 def studies(setting: Setting) -> dict[str, list[Point]]:
-    """ "voxels", "cases" and "processes": lists of points {x, seconds, peak_mb}."""
+    """Points {x, seconds, peak_mb} by voxels, by cases and by processes."""
     return {
         "voxels": by_voxels(setting),
         "cases": by_cases(setting),
@@ -46,11 +46,7 @@ def by_voxels(setting: Setting) -> list[Point]:
     """Parts of one chest phantom through bundles/covid19 without the search for the body: all voxels are computed."""
     import nibabel as nib
 
-    from pipeline.phantoms.covid19 import write
-
-    folder = setting.work / "grown"
-    listed = write(folder, patients=2, size="small" if setting.quick else "ct")
-    scan = nib.load(folder / (listed["testing"] or listed["training"])[0]["image"])
+    scan = nib.load(setting.chest)
     points = []
     for shape in tqdm(QUICK_SHAPES if setting.quick else SHAPES, desc="voxels", unit="size"):
         shape = tuple(map(min, shape, scan.shape))

@@ -56,6 +56,14 @@ class Setting:
         return found if found.is_file() else random_weights(COVID19, self.work / "covid19.pt")
 
     @cached_property
+    def chest(self) -> Path:
+        """A chest phantom of 512 x 512 x 400 voxels, with `quick` a small one."""
+        from pipeline.phantoms.covid19 import write
+
+        listed = write(self.work / "chest", patients=2, size="small" if self.quick else "ct")
+        return self.work / "chest" / (listed["testing"] or listed["training"])[0]["image"]
+
+    @cached_property
     def acdc_list(self) -> dict[str, Any]:
         """The datalist of `acdc_root`, with absolute paths."""
         from pipeline.datalists import resolve_datalist
