@@ -22,6 +22,9 @@ Pending = tuple[Case, "Future[None]"]
 class Line:
     """Cases through the steps, at most two of them in memory at a time.
 
+    Side by side took 0.90 of the time of one after the other (6 ACDC phantoms, two busy cores, medians of interleaved
+    rounds), 0.93 with a network of a quarter of the cost, with the same masks.
+
     Args:
         steps: what is done with each.
         output: where the masks go.

@@ -21,7 +21,7 @@ from pipeline.segmentation.results import COMPLETED, SILENT, CaseResult, Summary
 from pipeline.segmentation.signals import Terminated, terminable, undisturbed
 from pipeline.segmentation.statistics import save_statistics
 from pipeline.segmentation.steps import Settings, Steps
-from pipeline.segmentation.workplace import workplace
+from pipeline.segmentation.workplace import workplace, writing
 from pipeline.structures import Labels
 from pipeline.volumes import mask_name, names_of
 
@@ -101,12 +101,12 @@ def segment(
         group = Group()
         items = group.share("items", lambda: _begin(inputs, output, bundle))
         program = describe_program()
-        output.mkdir(parents=True, exist_ok=True)
         with workplace(output) as place:
             used = {"weights": weights, "device": group.device(device), "overrides": overrides}
             runner = BundleRunner(bundle, output_dir=place.masks, **used)
             entry = record(runner, program, options, len(items))
-            place.note(entry)
+            with writing(output):
+                place.note(entry)
             steps = Steps(runner, output, place, looker, settings, read_runs(output))
             run = _Run(items, output, group, entry, runner, settings, place.folder, echo)
             return run(Line(steps, output, ahead=ahead))

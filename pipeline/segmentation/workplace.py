@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import DataError, Problem
+
 PREFIX = ".volseg-"
 LOCK, JOURNAL = "lock", "journal.jsonl"
 
@@ -40,15 +42,35 @@ class Workplace:
 
 @contextmanager
 def workplace(output: Path) -> Iterator[Workplace]:
-    """A workplace of this process alone, removed in the end."""
-    folder = Path(tempfile.mkdtemp(dir=output, prefix=PREFIX))
-    lock = _locked(folder)
+    """A workplace of this process alone in a folder that is made where it is missing; removed in the end.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=output, prefix=PREFIX))
+    lock = None
     try:
-        yield Workplace(folder)
+        with writing(output):
+            lock = _locked(folder)
+            place = Workplace(folder)
+        yield place
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """What cannot be written before the first case is begun is told as bad input."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Choose another folder, or make room on its disk"
+        found = f"one that is not ({error.strerror or error})"
+        raise DataError(Problem(str(output), "a folder that can be written to", found, remedy)) from error
 
 
 def left_behind(output: Path) -> Iterator[list[dict[str, Any]]]:

@@ -73,6 +73,8 @@ REQUESTS = [
         "name at least one input and the output folder", ["IMAGE"]),
     row("segment-out-is-file", "a file where the output folder should be", "volseg segment IMAGE FILE", "refused",
         "expected a folder for the masks, found a file", ["IMAGE", "FILE"]),
+    row("segment-out-below-file", "an output folder below a file", "volseg segment IMAGE FILE/OUT", "refused",
+        "expected a folder that can be written to, found one that is not (Not a directory)", ["IMAGE", "BELOW"]),
     row("segment-onto-input", "the folder of the image as output", "volseg segment IMAGE FOLDER", "refused",
         "expected an output beside the image, found the image itself", ["IMAGE", "FOLDER"]),
     row("segment-no-bundle", "a bundle folder without inference.json", "volseg segment IMAGE OUT --bundle EMPTY",
@@ -105,6 +107,7 @@ def test_a_bad_request(row: Row, arguments: list[str], small_bundle: Path, tmp_p
     places = {"IMAGE": tmp_path / "in" / "image.nii.gz", "FOLDER": tmp_path / "in", "OUT": tmp_path / "out"}
     places |= {"FILE": tmp_path / "in" / "notes.txt"}
     places |= {name: tmp_path / name.lower() for name in ("EMPTY", "BEFORE", "OTHER")}
+    places |= {"BELOW": places["FILE"] / "out"}
     for name in ("FOLDER", "EMPTY", "BEFORE", "OTHER"):
         places[name].mkdir()
     good(places["IMAGE"])

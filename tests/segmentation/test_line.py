@@ -16,12 +16,13 @@ from image_files import acdc_like
 from test_looker import image_that_hangs
 from threshold_bundle import CONFIG, EXPECTED, SHAPE, VALUES, write_bundle
 
+from pipeline.errors import DataError
 from pipeline.segmentation import segment
 from pipeline.segmentation.background import Background
 from pipeline.segmentation.looker import TimedOutError
 from pipeline.segmentation.results import Summary
 from pipeline.segmentation.signals import Terminated, exit_code, time_limit
-from pipeline.segmentation.workplace import left_behind, workplace
+from pipeline.segmentation.workplace import Workplace, left_behind, workplace
 from pipeline.volumes import masks as mask_files
 from pipeline.volumes import read_mask
 
@@ -194,6 +195,18 @@ def test_a_full_disk_ends_the_run_in_one_line(
     assert (entry["complete"], entry["ended"]) == (False, "disk full")
     again, _ = run(images, out, bundle, ahead=ahead)
     assert [case.outcome for case in again.cases] == ["exists", "exists", "done", "done", "done", "done"]
+
+
+def test_no_room_for_the_first_note(
+    tmp_path: Path, images: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def note(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Workplace, "note", note)
+    with pytest.raises(DataError, match=r"found one that is not \(No space left on device\)"):
+        run(images, tmp_path / "out", bundle)
+    assert names(tmp_path / "out") == []
 
 
 def test_sigterm_ends_with_the_manifest_written(tmp_path: Path, images: Path, bundle: Path) -> None:

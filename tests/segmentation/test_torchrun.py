@@ -29,7 +29,7 @@ def cluster(folder: Path) -> dict[str, str]:
     folder.mkdir()
     scripts = {
         "scontrol": '[ "$*" = "show hostnames node[1-2]" ] && echo 127.0.0.1 && echo node2',
-        "srun": 'echo "$@" > "$0.log"; "$@" & one=$!; "$@" & two=$!; wait $one; code=$?; wait $two; exit $((10 * code + $?))',
+        "srun": 'echo "$@" > "$0.log"; "$@" & one=$!; "$@" & wait $one; one=$?; wait $!; exit $((10 * one + $?))',
     }
     for name, script in scripts.items():
         (folder / name).write_text(f"#!/bin/bash\n{script}\n")
