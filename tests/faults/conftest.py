@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +42,13 @@ def packed_once(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def packed(packed_once: Path, tmp_path: Path) -> Path:
     """The small packed bundle, to be spoilt."""
     return shutil.copytree(packed_once, tmp_path / packed_once.name)
+
+
+@pytest.fixture(scope="session")
+def small_list(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder with two good cases, and their list. Read only."""
+    from dirty_set import Case
+    from preflight_set import LABELS
+
+    root = tmp_path_factory.mktemp("lists")
+    return root, {"name": "small", "labels": LABELS, "training": [Case(root, name).item for name in "ab"]}

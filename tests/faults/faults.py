@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import runpy
@@ -95,6 +96,12 @@ def monai_bundle(*arguments: Any, cwd: Path = REPOSITORY) -> tuple[int, str]:
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 
     return _run(main, ["monai.bundle", *map(str, arguments)], cwd)
+
+
+def edit_json(path: Path, *without: str, **entries: Any) -> None:
+    """Change top-level entries of a JSON file, and take some out."""
+    content = json.loads(path.read_text(encoding="utf-8")) | entries
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in without}), encoding="utf-8")
 
 
 def _run(main: Any, argv: list[str], cwd: Path) -> tuple[int, str]:

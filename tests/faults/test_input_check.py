@@ -1,28 +1,17 @@
-"""One data set in which every case has another fault, looked at by one call of `volseg check`: all are told at once."""
+"""One data set in which every image has another fault: one call of `volseg check` tells all of them."""
 
 from __future__ import annotations
 
 import gzip
-import json
 
 import dirty_set
 import numpy as np
 import pytest
-from dirty_set import Case, content, header, listed, moved_by, one, renamed, voxels
-from faults import Row, row, volseg
+from checked_set import AGAIN, GOOD, assert_no_other, assert_told, check_all, of
+from dirty_set import content, header, listed, moved_by, one, renamed, voxels
+from faults import Row
 
-CHECK = "volseg check LIST"
-TOLD = "named; the other cases are checked"
-AGAIN = "Copy or download the file again."
-
-
-def of(id, what, message, spoil, **options):
-    """A row about the case of this name; `message` goes on where the file's name ends."""
-    which = options.pop("file", f"images/{id}.nii.gz")
-    return row(id, what, CHECK, TOLD, f"{which}{message}", spoil, **options)
-
-
-IMAGES = [
+ROWS = [
     of("empty", "an empty file", f": expected an image, found an empty file. {AGAIN}", content(lambda old: b"")),
     of(
         *("truncated", "a truncated .nii.gz"),
@@ -242,202 +231,36 @@ IMAGES = [
 ]
 
 
-def mask(id, what, message, spoil, **options):
-    """A row about the label of the case of this name."""
-    return of(id, what, message, spoil, **{"file": f"labels/{id}.nii.gz", **options})
-
-
-LABELS = [
-    mask(
-        *("mask-truncated", "a truncated mask"),
-        f": expected a complete and undamaged gzip stream, found a truncated one. {AGAIN}",
-        content(lambda old: old[:-20], "label"),
-    ),
-    mask(
-        *("mask-shape", "a mask of another shape", ": expected the shape 12 x 11 x 5 of"),
-        voxels(lambda old: old[..., :4], "label"),
-    ),
-    mask(
-        *("mask-shift", "a mask 1.5 mm beside its image", ": expected the grid of"),
-        moved_by(dirty_set.shifted, "label"),
-    ),
-    mask(
-        *("mask-flip", "a mask whose first axis is turned round", ": expected the grid of"),
-        moved_by(dirty_set.flipped, "label"),
-    ),
-    mask(
-        *("mask-pixdim", "a mask that lost its spacing (pixdim)", ": expected the grid of"),
-        header(80, "<3f", 1, 1, 1, which="label"),
-    ),
-    mask(
-        *("mask-time", "a mask with a time axis", ": expected a label map with three axes"),
-        voxels(lambda old: np.stack([old] * 2, -1), "label"),
-    ),
-    mask(
-        *("mask-fractions", "an interpolated mask", ": expected whole label numbers, found voxels 1 with fractions."),
-        voxels(one(1.5), "label"),
-    ),
-    mask(
-        *("mask-nan", "NaN in a mask", ": expected whole label numbers, found voxels 1 NaN or infinite."),
-        voxels(one(np.nan), "label"),
-    ),
-    mask(
-        *("mask-foreign", "a number that no structure has", ": expected only the labels 0, 1, 2, 3, found also 7."),
-        voxels(one(7, np.uint8), "label"),
-    ),
-    mask(
-        *("mask-negative", "a negative number", ": expected label numbers from 0 to 255, found -1."),
-        voxels(one(-1, np.int16), "label"),
-    ),
-    mask(
-        *(
-            "mask-large",
-            "a number that does not fit into a byte",
-            ": expected label numbers from 0 to 255, found 1000.",
-        ),
-        voxels(one(1000, np.int16), "label"),
-    ),
-    mask(
-        *("mask-image", "the image in the place of the mask", ": expected label numbers, found more than 256"),
-        lambda case: dirty_set.save(case.label, case.voxels + 1),
-    ),
-    mask(
-        *(
-            "mask-self",
-            "one file named as image and as mask",
-            ": expected an image and its mask, found one file named as",
-        ),
-        lambda case: case.item.update(label=case.item["image"]),
-        file="images/mask-self.nii.gz",
-    ),
-    mask(
-        *("mask-jpeg", "a mask saved as JPEG", ": expected a mask with exact label numbers, found JPEG"),
-        renamed("mask.jpg", dirty_set.picture("L"), "label"),
-        file="labels/mask.jpg",
-    ),
-    mask(
-        *("mask-colour", "a mask in colours", ": expected a mask of label numbers, found a colour picture."),
-        renamed("colour.png", dirty_set.picture("RGB"), "label"),
-        file="labels/colour.png",
-    ),
-    mask(
-        *("mask-structures", "an item whose structures leave one of the list's out", ": expected a mask of MYO"),
-        listed(structures={"RV": [1], "LV": [3]}),
-    ),
-    mask("mask-missing", "a mask that is not there", ": expected a file, since", lambda case: case.label.unlink()),
-]
-SETS = [
-    of(
-        *(
-            "image-twice",
-            "one image in two folds",
-            "-again.nii.gz: expected an image that no other side of the split has",
-        ),
-        dirty_set.same_image(fold=1),
-        file="images/image-twice",
-    ),
-    of(
-        *("patient-twice", "a patient in two folds", ": expected one fold, found folds 0, 1."),
-        dirty_set.same_patient,
-        file="patient-twice",
-    ),
-    of(
-        *("patient-tested", "a patient in training and testing", ": expected training or testing, found both."),
-        dirty_set.tested_patient,
-        file="patient-tested",
-    ),
-]
-ALL = [*IMAGES, *LABELS, *SETS]
-GOOD = ["good-1", "good-2", "good-3"]
-
-
-def check_all(root, names, rows):
-    """Exit code, output and the findings as JSON of one call over good cases and one case for each row."""
-    cases = [Case(root, name) for name in names]
-    for each in rows:
-        case = Case(root, each.id)
-        each.values[1](case)
-        cases.append(case)
-    (root / "datalist.json").write_text(json.dumps(dirty_set.make_list(cases)))
-    before = {path: path.read_bytes() for path in root.rglob("*.nii.gz") if path.is_file()}
-    code, output = volseg("check", root, "--processes", 1, "--json", root / "found.json")
-    assert all(path.read_bytes() == content for path, content in before.items())
-    return code, output, json.loads((root / "found.json").read_text()) if code in (0, 2) else {}
-
-
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
-    return check_all(tmp_path_factory.mktemp("dirty"), GOOD, ALL)
+    return check_all(tmp_path_factory.mktemp("dirty"), GOOD, ROWS)
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("row", "spoil"), ALL)
+@pytest.mark.parametrize(("row", "spoil"), ROWS)
 def test_each_fault_is_told(row: Row, spoil, checked):
-    code, output, found = checked
-    row.check(code, output)
-    assert any(case.startswith(row.id) for case in found["broken"])
+    assert_told(row, checked)
 
 
 def test_good_cases_are_not_accused(checked):
-    told = {case for finding in checked[2]["problems"] for case in finding["cases"]}
-    assert not set(GOOD) & told
-    assert all(any(case.startswith(each.id) for each in ALL) for case in told)
+    assert_no_other(ROWS, checked)
 
 
-OFTEN = [f"good-{number}" for number in range(40)]
-FINE = "0 problems"
-ODD = "told as a warning; the case is used"
-
-
-def odd(id, what, message, spoil, *, outcome=ODD, file=None):
-    """A row about a case that is odd but usable."""
-    message = f"{file or f'images/{id}.nii.gz'}{message}" if message else "no problems"
-    return row(id, what, CHECK, outcome, message, spoil, exit_code=0)
-
-
-WARNINGS = [
-    odd(
-        *(
-            "two-forms",
-            "sform and qform that disagree",
-            ": expected one grid in sform and qform, found corners up to 20",
-        ),
-        dirty_set.two_forms,
+ALONE = [
+    of(
+        *("link-loop", "a link to itself", ": expected a file, since"),
+        renamed("link-loop.nii.gz", dirty_set.link_loop),
+        marks=pytest.mark.xfail(strict=True, reason="ends with an OSError while other files of the folder are listed"),
     ),
-    odd("one-bit", "one bit of the header's size changed", "", header(0, "<i", 349), outcome="read as it is meant"),
-    odd("slope-inf", "an infinite scale", "", header(112, "<2f", float("inf"), 1), outcome="read without a scale"),
-    odd("minus", "a negative spacing", "", header(80, "<f", -1.5), outcome="read as 1.5 mm, as all readers do"),
-    odd("values", "a value of two million", ": expected intensities of a scanner", voxels(one(2e6))),
-    odd("spacing", "1 x 1 x 1 mm where others are not", ": expected a measured spacing", dirty_set.one_millimetre),
-    odd(
-        "mask-as-image", "an image with four values", ": expected an image in grey levels", voxels(lambda old: old % 4)
-    ),
-    odd(
-        *("no-rv", "a mask without one structure", ": expected voxels of RV, found none."),
-        voxels(lambda old: old * (old != 1), "label"),
-        file="labels/no-rv.nii.gz",
-    ),
-    odd(
-        *("tiny", "a structure of one voxel", ": expected 10 voxels of RV or more, found 1."),
-        voxels(dirty_set.one_of_first, "label"),
-        file="labels/tiny.nii.gz",
-    ),
-    odd(
-        *("twins", "one image twice on one side of the split", "-again.nii.gz: expected an image of its own"),
-        dirty_set.same_image(fold=0),
-        file="images/twins",
+    of(
+        *("offset-zero", "voxels said to begin at byte 0, where the header is", ": expected"),
+        header(108, "<f", 0),
+        marks=pytest.mark.xfail(strict=True, reason="the header is read as voxels, without a word"),
     ),
 ]
 
 
-@pytest.fixture(scope="module")
-def warned(tmp_path_factory):
-    return check_all(tmp_path_factory.mktemp("odd"), OFTEN, WARNINGS)
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(("row", "spoil"), WARNINGS)
-def test_oddities_are_warnings(row: Row, spoil, warned):
-    code, output, found = warned
-    row.check(code, output)
-    assert found["problems"] == []
+@pytest.mark.parametrize(("row", "spoil"), ALONE)
+def test_alone(row: Row, spoil, tmp_path):
+    only = pytest.param(row, spoil, id=row.id)
+    assert_told(row, check_all(tmp_path, GOOD, [only]))
