@@ -21,7 +21,7 @@ class Background:
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def submit(self, job: Callable[[], Any]) -> Future[Any]:
@@ -42,11 +42,24 @@ class Background:
             self._thread = threading.Thread(target=self._work, daemon=True, name="volseg-files")
             self._thread.start()
 
+    def close(self, seconds: float) -> None:
+        """Take back what is not begun and wait until the job at hand is done, for so long at most.
+
+        Python must not end while a thread is within torch: that aborts the program.
+        """
+        while not self._jobs.empty():
+            job = self._jobs.get()
+            if job is not None:
+                job[0].cancel()
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join(seconds)
+            self._thread = None
+
     def _work(self) -> None:
         me = threading.current_thread()
-        while self._thread is me:
-            future, job = self._jobs.get()
-            _do(future, job)
+        while self._thread is me and (job := self._jobs.get()) is not None:
+            _do(*job)
 
 
 def _do(future: Future[Any], job: Callable[[], Any]) -> None:

@@ -37,6 +37,8 @@ class Group:
         self.size = int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_ADDR" in os.environ else 1
         self.rank = int(os.environ["RANK"]) if self.size > 1 else 0
         self._store = _store() if self.size > 1 else None
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True, name="volseg-heartbeat")
 
     @property
     def is_first(self) -> bool:
@@ -74,7 +76,7 @@ class Group:
         if self._store is None:
             yield from items
             return
-        threading.Thread(target=self._beat, daemon=True, name="volseg-heartbeat").start()
+        self._heart.start()
         order = sorted(range(len(items)), key=lambda index: (-_bytes(items[index]), index))
         while (turn := self._store.add("turn", 1) - 1) < len(items):
             yield items[order[turn]]
@@ -124,11 +126,17 @@ class Group:
             pass
         return 1
 
+    def close(self) -> None:
+        """Show no more signs of life."""
+        self._over.set()
+        if self._heart.is_alive():
+            self._heart.join(HEARTBEAT)
+
     def _beat(self) -> None:
-        while True:
+        while not self._over.is_set():
             with suppress(Exception):  # the store is gone: the end is near
                 self._store.add(f"beats/{self.rank}", 1)
-            time.sleep(HEARTBEAT)
+            self._over.wait(HEARTBEAT)
 
 
 class _Others:

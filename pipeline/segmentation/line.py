@@ -60,9 +60,10 @@ class Line:
         yield from self._written()
 
     def last(self) -> Iterator[CaseResult]:
-        """The case that is being written when a run is interrupted, if it gets done soon."""
+        """End the thread; where a run was interrupted, the case that is being written if it gets done soon."""
         if self._writing is not None and wait_for([self._writing[1]], LAST_WRITE).done:
             yield from self._written()
+        self._background.close(LAST_WRITE)
 
     def _begin(self, items: Iterator[Mapping[str, Any]]) -> Pending | None:
         item = next(items, None)

@@ -140,10 +140,10 @@ class _Run:
                 ended = "terminated" if isinstance(error, Terminated) else "interrupted"
                 raise
             finally:  # also what an interrupted call has done is told
-                hurry = ended not in (COMPLETED, "disk full")
-                late = list(line.last()) if hurry else []
+                late = list(line.last())
                 self.results += late
                 summary = self._end(ended, bar, late)
+                self.group.close()
         return summary
 
     def _note(self, result: CaseResult, bar: Any) -> None:

@@ -137,6 +137,26 @@ def test_a_job_that_hangs_is_left_to_its_thread() -> None:
     assert background.submit(lambda: 8).result(timeout=10) == 8
 
 
+def test_closing_waits_for_the_job_at_hand_and_takes_back_the_others() -> None:
+    background, begun, go_on = Background(), threading.Event(), threading.Event()
+    worker: list[threading.Thread] = []
+
+    def job() -> int:
+        worker.append(threading.current_thread())
+        begun.set()
+        go_on.wait(10)
+        return 5
+
+    first, second = background.submit(job), background.submit(lambda: 6)
+    begun.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    background.close(10)
+    assert first.done()
+    assert first.result() == 5
+    assert second.cancelled()
+    assert not worker[0].is_alive()
+
+
 def test_a_limit_ends_with_its_block() -> None:
     with time_limit(0.05, "it"):
         pass
