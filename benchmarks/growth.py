@@ -46,7 +46,7 @@ def by_voxels(setting: Setting) -> list[Point]:
     """Parts of one chest phantom through bundles/covid19 without the search for the body: all voxels are computed."""
     import nibabel as nib
 
-    scan = nib.load(setting.chest)
+    scan = nib.load(setting.chest["image"])
     points = []
     for shape in tqdm(QUICK_SHAPES if setting.quick else SHAPES, desc="voxels", unit="size"):
         shape = tuple(map(min, shape, scan.shape))

@@ -56,12 +56,13 @@ class Setting:
         return found if found.is_file() else random_weights(COVID19, self.work / "covid19.pt")
 
     @cached_property
-    def chest(self) -> Path:
-        """A chest phantom of 512 x 512 x 400 voxels, with `quick` a small one."""
+    def chest(self) -> dict[str, Any]:
+        """A chest phantom of 512 x 512 x 400 voxels, with `quick` a small one: its item, with absolute paths."""
         from pipeline.phantoms.covid19 import write
 
         listed = write(self.work / "chest", patients=2, size="small" if self.quick else "ct")
-        return self.work / "chest" / (listed["testing"] or listed["training"])[0]["image"]
+        item = (listed["testing"] or listed["training"])[0]
+        return item | {key: str(self.work / "chest" / item[key]) for key in ("image", "label")}
 
     @cached_property
     def acdc_list(self) -> dict[str, Any]:
