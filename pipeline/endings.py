@@ -17,7 +17,10 @@ from typing import Any, NoReturn
 from pipeline.errors import DataError, Problem
 
 MEMORY_KEYS = ("batch_size", "crops_per_case", "patch_size", "sw_batch_size", "cache_rate", "num_workers")
-NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed", "bad_alloc")
+NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed", "bad_alloc"),
+    "can't start new thread",
+)
 NO_ANSWER = (
     *("connection closed by peer", "connection reset by peer", "remote process exited", "timed out waiting"),
     *("broken pipe", "collective operation timeout", "socket timeout"),

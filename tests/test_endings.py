@@ -44,6 +44,7 @@ def test_bad_input_is_code_2_and_trouble_in_training_is_code_1():
         RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 10 GiB."),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
     ],
 )
 def test_out_of_memory_names_the_keys_to_lower_with_their_values(error):

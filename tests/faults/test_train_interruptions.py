@@ -202,10 +202,10 @@ def test_sigkill(row: Row, fault, attempt, whole, tmp_path):
         row(
             "out-of-memory-cpu",
             "no memory for a batch (a limit of address space)",
-            TRAIN + " --batch_size 64 --crops_per_case 64",
+            TRAIN + " --patch_size [640,640,1]",
             "stops and names the keys to lower with their values; goes on with lower ones",
-            "Lower batch_size (now 64), crops_per_case (now 64), patch_size (now [48, 48, 1]), sw_batch_size (now 16)",
-            ("limit", "AS", 300_000_000),
+            "Lower batch_size (now 4), crops_per_case (now 4), patch_size (now [640, 640, 1]), sw_batch_size (now 16)",
+            ("limit", "AS", 1_200_000_000),
             0,
             exit_code=1,
             kind="interruption",
@@ -213,7 +213,7 @@ def test_sigkill(row: Row, fault, attempt, whole, tmp_path):
     ],
 )
 def test_stopped_in_one_line(row: Row, fault, epoch, attempt, whole, tmp_path):
-    settings = {"batch_size": 64, "crops_per_case": 64} if row.id == "out-of-memory-cpu" else {}
+    settings = {"patch_size": [640, 640, 1]} if row.id == "out-of-memory-cpu" else {}
     code, output = attempt(fault=fault, **settings)
     row.check(code, output)
     assert output.count("volseg: ") == 1
