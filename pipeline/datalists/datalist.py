@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pipeline.datalists.form import SECTIONS, form_problems
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_text
+from pipeline.volumes.names import suffix_of
 
 KEY_ORDER = ("name", "description", "labels", "modality", "reference", "licence", "split", "provenance")
 
@@ -166,7 +167,8 @@ def files_of(item: dict[str, Any]) -> list[str]:
 def case_name(path: str | os.PathLike) -> str:
     """The file's name without its folder and without its suffix (.nii.gz is one suffix)."""
     name = os.path.basename(path)
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else os.path.splitext(name)[0]
+    suffix = suffix_of(name) or os.path.splitext(name)[1]
+    return name[: len(name) - len(suffix)]
 
 
 def _patient(item: dict[str, Any]) -> str:

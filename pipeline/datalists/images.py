@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline.datalists.datalist import case_name
 from pipeline.errors import DataError, Problem
-from pipeline.volumes.names import PICTURE_SUFFIXES
+from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
 
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", *PICTURE_SUFFIXES)
+SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
 NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_preview")
 
 
