@@ -26,7 +26,7 @@ def extra_findings(listing: Listing) -> Iterator[Finding]:
     folders = {Path(path).parent for path in listed}
     folders |= _neighbours(folders, len(listing.cases))
     for folder in sorted(folders):
-        names = {entry.name for entry in os.scandir(folder) if entry.is_file() and suffix_of(entry.name)}
+        names = {entry.name for entry in os.scandir(folder) if os.path.isfile(entry.path) and suffix_of(entry.name)}
         for name in sorted(names):
             path = str(folder / name)
             if path in listed or str(folder) in listed or name.startswith(".") or _is_cine(name, names):
@@ -38,7 +38,8 @@ def extra_findings(listing: Listing) -> Iterator[Finding]:
 def _neighbours(folders: set[Path], cases: int) -> set[Path]:
     above = Counter(folder.parent for folder in folders)
     homes = [home for home, count in above.items() if count >= max(FEWEST, cases / 4)]
-    return {Path(entry) for home in homes for entry in os.scandir(home) if entry.is_dir() and entry.name[0] != "."}
+    inside = [entry for home in homes for entry in os.scandir(home) if entry.name[0] != "."]
+    return {Path(entry) for entry in inside if os.path.isdir(entry.path)}  # DirEntry's raise for a link to itself
 
 
 def _is_cine(name: str, names: set[str]) -> bool:

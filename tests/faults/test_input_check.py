@@ -250,7 +250,6 @@ ALONE = [
     of(
         *("link-loop", "a link to itself", ": expected a file, since"),
         renamed("link-loop.nii.gz", dirty_set.link_loop),
-        marks=pytest.mark.xfail(strict=True, reason="ends with an OSError while other files of the folder are listed"),
     ),
     of(
         *("offset-zero", "voxels said to begin at byte 0, where the header is", ": expected"),
