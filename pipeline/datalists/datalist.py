@@ -134,8 +134,17 @@ def resolve_datalist(
     if default is not None and (build is None or _all_there(default, dataset_dir)):
         return str(default)
     if not os.path.isfile(keep):
-        save_datalist(build(dataset_dir, **options), keep)
+        _save_once(build(dataset_dir, **options), keep)
     return str(keep)
+
+
+def _save_once(datalist: dict[str, Any], keep: str | os.PathLike) -> None:
+    """Save, unless another process of the same run was faster."""
+    try:
+        save_datalist(datalist, keep)
+    except DataError:
+        if not os.path.isfile(keep):
+            raise
 
 
 def check_no_leak(datalist: dict[str, Any]) -> None:

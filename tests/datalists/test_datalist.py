@@ -227,6 +227,24 @@ def test_the_list_beside_the_data_is_preferred(tmp_path):
     assert resolve_datalist(tmp_path, "default.json") == str(tmp_path / "datalist.json")
 
 
+def test_of_two_processes_that_build_a_list_the_slower_takes_the_list_of_the_faster(tmp_path):
+    keep = tmp_path / "run" / "datalist.json"
+
+    def build(folder):
+        keep.parent.mkdir()
+        keep.write_text("written by the faster one", encoding="utf-8")
+        return {"training": []}
+
+    assert resolve_datalist(tmp_path, build=build, keep=keep) == str(keep)
+    assert keep.read_text(encoding="utf-8") == "written by the faster one"
+
+
+def test_a_list_that_can_not_be_saved_is_not_taken_for_a_slower_process(tmp_path):
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    with pytest.raises(OSError):
+        resolve_datalist(tmp_path, build=lambda folder: {"training": []}, keep=tmp_path / "file" / "datalist.json")
+
+
 @pytest.mark.parametrize(
     ("path", "name"), [("x/a.b.nii.gz", "a.b"), ("a.nii", "a"), ("A.NII.GZ", "A"), ("a.b.mha", "a.b")]
 )

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import runpy
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def volseg(*arguments: Any, cwd: Path = REPOSITORY) -> tuple[int, str]:
     from pipeline.__main__ import main
 
     code, output = _run(main, ["volseg", *map(str, arguments)], cwd)
-    return code, _plain(output)
+    return code, plain(output)
 
 
 def monai_bundle(*arguments: Any, cwd: Path = REPOSITORY) -> tuple[int, str]:
@@ -105,8 +106,6 @@ def edit_json(path: Path, *without: str, **entries: Any) -> None:
 
 
 def _run(main: Any, argv: list[str], cwd: Path) -> tuple[int, str]:
-    import traceback
-
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
     with _in_place(argv, cwd), contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         try:
@@ -115,14 +114,23 @@ def _run(main: Any, argv: list[str], cwd: Path) -> tuple[int, str]:
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
         except Exception:  # as the interpreter would end
-            traceback.print_exc()
-            code = 1
+            code = _excepthook()
     return code, stream.buffer.getvalue().decode("utf-8", "backslashreplace")
+
+
+def _excepthook() -> int:
+    """What the interpreter does with an exception that nobody caught; `launch.check` puts a hook of its own there."""
+    try:
+        sys.excepthook(*sys.exc_info())
+    except SystemExit as error:
+        return int(error.code or 0)
+    return 1
 
 
 @contextlib.contextmanager
 def _in_place(argv: list[str], cwd: Path) -> Iterator[None]:
     before = sys.argv, os.getcwd(), dict(os.environ), list(sys.path)
+    hook, handlers = sys.excepthook, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     sys.argv = argv
     os.chdir(cwd)
     os.environ |= {"COLUMNS": WIDE, "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -134,9 +142,13 @@ def _in_place(argv: list[str], cwd: Path) -> Iterator[None]:
         os.environ.clear()
         os.environ.update(before[2])
         sys.path[:] = before[3]
+        sys.excepthook = hook
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
 
 
-def _plain(output: str) -> str:
+def plain(output: str) -> str:
     """Rows of a table of problems as lines."""
     lines = []
     for line in output.split("\n"):

@@ -12,8 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from faults import Row, row
-from faults import _plain as plain
+from faults import Row, plain, row
 from training_process import train
 
 TRAIN = "python -m monai.bundle run training ..."

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import training_process
-from faults import Row, row
-from faults import _plain as plain
+from faults import Row, plain, row
 from training_process import start, train, words_of
 
 FILES = ("train", "multi_gpu_train")
