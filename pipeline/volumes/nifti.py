@@ -22,9 +22,11 @@ def load_nifti(path: str | Path) -> Any:
     import nibabel as nib
 
     try:
-        return nib.load(path)
+        image = nib.load(path)
     except Exception as error:
         raise _damaged(path, error) from error
+    _check_start(path, image)
+    return image
 
 
 def raw_header(path: str | Path) -> Any:
@@ -50,7 +52,7 @@ def read_nifti(path: str | Path, image: Any = None, *, last_axis_fastest: bool =
         float32 for scaled values (computed in double precision, then rounded) and for stored doubles.
 
     Raises:
-        DataError: truncated, damaged (gzip's checksum, too), or no NIfTI.
+        DataError: truncated, damaged (gzip's checksum, too), no NIfTI, or voxels said to begin within the header.
     """
     image = load_nifti(path) if image is None else image
     order = "C" if last_axis_fastest and len(image.shape) == 3 else "F"
@@ -79,6 +81,7 @@ def nifti_parts(path: str | Path, image: Any = None) -> Iterator[np.ndarray]:
         DataError: as `read_nifti`.
     """
     image = load_nifti(path) if image is None else image
+    _check_start(path, image)
     stored = image.dataobj
     dtype, slope, inter = np.dtype(stored.dtype), float(stored.slope), float(stored.inter)
     left, plane = math.prod(image.shape), max(1, math.prod(image.shape[:2]))
@@ -97,6 +100,20 @@ def nifti_parts(path: str | Path, image: Any = None) -> Iterator[np.ndarray]:
                 pass
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise _damaged(path, error) from error
+
+
+def _check_start(path: str | Path, image: Any) -> None:
+    """Refuse voxels that would begin within the header of a single file.
+
+    The standard's vox_offset: less than 352 means 352 (NIfTI-1; 544 for NIfTI-2). nibabel takes 0 at its word and ITK
+    takes 348, so that the same file would be another image elsewhere.
+    """
+    import nibabel as nib
+
+    if isinstance(image, nib.Nifti1Image) and image.dataobj.offset < image.header.single_vox_offset:
+        expected = f"voxels that begin after the header, at byte {image.header.single_vox_offset} or later"
+        remedy = "Export the file again, or mend vox_offset: programs take such a file for different voxels"
+        raise DataError(Problem(str(path), expected, f"vox_offset {image.dataobj.offset}", remedy))
 
 
 def _open(path: str | Path) -> BinaryIO:

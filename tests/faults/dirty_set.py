@@ -211,6 +211,7 @@ def huge_nifti2(path: Path, case: Case) -> None:
     head = nib.Nifti2Header()
     head.set_data_shape((50000, 50000, 50000))
     head.set_data_dtype(np.int16)
+    head["vox_offset"] = head.single_vox_offset
     path.write_bytes(gzip.compress(head.binaryblock + bytes(1000)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -116,3 +117,18 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
         read_image(plain)
     with pytest.raises(DataError, match="nothing of that name"):
         read_image(tmp_path / "absent.nii.gz")
+
+
+@pytest.mark.parametrize(("kind", "offset", "form"), [(nib.Nifti1Image, 108, "<f"), (nib.Nifti2Image, 168, "<q")])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_voxels_that_begin_within_the_header_are_refused(tmp_path: Path, kind: type, offset: int, form: str, name: str):
+    kind(VOXELS.astype(np.int16), np.eye(4)).to_filename(tmp_path / "good.nii")
+    content = bytearray((tmp_path / "good.nii").read_bytes())
+    least = int(struct.unpack_from(form, content, offset)[0])
+    assert least == {nib.Nifti1Image: 352, nib.Nifti2Image: 544}[kind]
+    struct.pack_into(form, content, offset, 0)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    for read in (nifti.load_nifti, nifti.read_nifti, LoadImage(reader=VolumeReader)):
+        with pytest.raises(DataError, match=f"at byte {least} or later, found vox_offset 0"):
+            read(path)
