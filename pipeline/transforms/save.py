@@ -10,13 +10,15 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from pipeline.volumes import mask_name, write_mask
+from pipeline.datalists.datalist import case_name
+from pipeline.volumes import first_name, mask_name, write_mask
 
 
 class SaveMaskd(MapTransform):
     """Write a label map as uint8 on the image's exact grid, atomically, and put the path into the item as "mask".
 
-    Of an item with "slice" the mask has the grid of this one slice.
+    The file has the name of the item's "case", else of its image. Of an item with "slice" the mask has the grid of this
+    one slice.
 
     Args:
         keys: label map (1, X, Y, Z) on the original grid.
@@ -38,6 +40,6 @@ class SaveMaskd(MapTransform):
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             mask = np.asarray(d[key].cpu())[0].astype(np.uint8)
-            path = self.output_dir / mask_name(d.get("case"), like)
+            path = self.output_dir / mask_name(d.get("case") or case_name(first_name(like)), like)
             d["mask"] = str(write_mask(mask, like, path, index=index, overwrite=self.overwrite))
         return d

@@ -241,7 +241,7 @@ def test_of_two_processes_that_build_a_list_the_slower_takes_the_list_of_the_fas
 
 def test_a_list_that_can_not_be_saved_is_not_taken_for_a_slower_process(tmp_path):
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="file"):
         resolve_datalist(tmp_path, build=lambda folder: {"training": []}, keep=tmp_path / "file" / "datalist.json")
 
 

@@ -139,3 +139,11 @@ def test_a_shape_returns_through_orientation_and_spacing(tmp_path, axes):
     assert mask.get_data_dtype() == np.uint8
     assert np.array_equal(np.asarray(mask.dataobj), np.asarray(stored.dataobj))
     assert np.allclose(mask.affine, stored.affine)
+
+
+@pytest.mark.parametrize(("case", "name"), [("p1_ED", "p1_ED.nii.gz"), (None, "scan.v2.nii.gz")])
+def test_a_mask_has_the_name_of_its_case_else_of_its_image(tmp_path, case, name):
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 2), np.uint8), np.eye(4)), tmp_path / "scan.v2.nii.gz")
+    item = Compose([LoadImaged("image"), EnsureChannelFirstd("image")])({"image": str(tmp_path / "scan.v2.nii.gz")})
+    item |= {"pred": item["image"].as_tensor()} | ({"case": case} if case else {})
+    assert SaveMaskd("pred", str(tmp_path / "out"))(item)["mask"] == str(tmp_path / "out" / name)
