@@ -8,21 +8,23 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 
+NO_ENTRY = "is not defined in the config"  # MONAI's words for a reference to nothing; why it looked lies further in
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last where a limit on the size of files is set
 
 
 def root_cause(error: BaseException, *, name_files: bool = False) -> str:
-    """The innermost error of a chain in one line; MONAI wraps each one into several of its own.
+    """The innermost error of a chain in one line without a full stop; MONAI wraps each one into several of its own.
 
     With `name_files` the file of each problem is named: where a case has several.
     """
-    error = list(_chain(error))[-1]
+    chain = list(_chain(error))
+    error = next((one for one in chain if NO_ENTRY in str(one)), chain[-1])
     if isinstance(error, DataError):
         named = [f"{Path(p.file).name}: " if name_files else "" for p in error.problems]
         told = [f"expected {p.expected}, found {p.found}" for p in error.problems]
         return "; ".join(map("".join, zip(named, told, strict=True)))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2])[:240]
+    text = " ".join(lines[:2])[:240].rstrip(".,")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

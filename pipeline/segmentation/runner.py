@@ -63,7 +63,8 @@ class BundleRunner:
         precision: "float32", or what autocast made of it; known after the first call.
 
     Raises:
-        DataError: no such bundle, a missing or unknown entry, no weights or weights of another network, no such device.
+        DataError: no such bundle, an entry that is missing, unknown or cannot be built, no weights or those of another
+            network, no such device.
     """
 
     def __init__(
@@ -89,7 +90,10 @@ class BundleRunner:
         self.labels: dict[str, int | list[int]] = {name: labels[name] for name in named}
         lesions = self._get("lesions") if "lesions" in self._parser else None
         self.lesions = {name: organ for name, organ in (lesions or {}).items() if name in named} or None
-        self.channels = int(self._get("in_channels")) if "in_channels" in self._parser else 1
+        self.channels = self._get("in_channels") if "in_channels" in self._parser else 1
+        if not isinstance(self.channels, int) or self.channels < 1:
+            problem = Problem(str(self.config), "'in_channels': a whole number", repr(self.channels), "Write 1, or 3")
+            raise DataError(problem)
         self.precision = "unknown"
         self._load()
 
@@ -128,8 +132,7 @@ class BundleRunner:
     def _parse(
         self, output_dir: str | Path, weights: str | Path | None, device: str | None, overrides: dict[str, Any]
     ) -> ConfigParser:
-        parser = ConfigParser()
-        parser.read_config(str(self.config))
+        parser = _read(self.config)
         missing = [key for key in NEEDED if key not in parser]
         missing += [key for key in WEIGHTS if key not in parser and any(other in parser for other in WEIGHTS)]
         if missing:
@@ -152,7 +155,7 @@ class BundleRunner:
         self._network = self._get("network")
         try:
             if self.checkpoints:
-                self._get("load_weights")
+                self._parser.get_parsed_content("load_weights")
         except Exception as error:
             why = root_cause(error)
             remedy = "Give the weights of this network, or the network of these weights"
@@ -184,7 +187,7 @@ class BundleRunner:
 
     def _usable_device(self) -> torch.device:
         try:
-            device = torch.device(self._get("device"))
+            device = torch.device(self._parser.get_parsed_content("device"))
             torch.empty(1, device=device)
         except Exception as error:
             remedy = "Choose another device, for example cpu"
@@ -193,7 +196,12 @@ class BundleRunner:
         return device
 
     def _get(self, key: str) -> Any:
-        return self._parser.get_parsed_content(key)
+        try:
+            return self._parser.get_parsed_content(key)
+        except Exception as error:  # MONAI wraps whatever was raised in several of its own
+            remedy = "Mend this entry, or what it refers to; the same goes for what --set gave"
+            problem = Problem(str(self.config), f"an entry {key!r} that can be built", root_cause(error), remedy)
+            raise DataError(problem) from error
 
     def _note_precision(self, network: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         kind = self.device.type
@@ -214,6 +222,16 @@ def find_config(bundle: str | Path) -> Path:
                 return config
     found = "a folder without one" if bundle.is_dir() else "no such folder"
     raise DataError(Problem(str(bundle), "a bundle with inference.json", found, "Give a folder such as bundles/acdc"))
+
+
+def _read(config: Path) -> ConfigParser:
+    parser = ConfigParser()
+    try:
+        parser.read_config(str(config))
+    except Exception as error:
+        found = f"a syntax error ({error})" if isinstance(error, json.JSONDecodeError) else root_cause(error)
+        raise DataError(Problem(str(config), "a configuration that can be read", found, "Copy it again")) from error
+    return parser
 
 
 def _check_overrides(parser: ConfigParser, overrides: dict[str, Any]) -> None:

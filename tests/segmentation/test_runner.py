@@ -1,0 +1,44 @@
+"""Bundles whose configuration cannot be built are told as bad input, entry by entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from threshold_bundle import CONFIG, write_bundle
+
+from pipeline.errors import DataError
+from pipeline.segmentation.runner import BundleRunner
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected", "found"),
+    [
+        ("inferer", {"_target_": "NoSuch"}, "an entry 'inferer' that can be built", "ModuleNotFoundError: Cannot loc"),
+        ("inferer", "@nothing", "an entry 'inferer' that can be built", "`@nothing` is not defined in the config"),
+        ("labels", "$1 / 0", "an entry 'labels' that can be built", "ZeroDivisionError: division by zero"),
+        ("network", {"_target_": "torch.nn.Conv3d"}, "an entry 'network' that can be built", "TypeError: Conv3d"),
+        ("in_channels", "two", "'in_channels': a whole number", "'two'"),
+        ("in_channels", 0, "'in_channels': a whole number", "0"),
+        ("device", "@nothing", "a device of this machine", "`@nothing` is not defined in the config"),
+        ("load_weights", "$open(@checkpoint + '.none')", "weights of this bundle's network", "No such file"),
+    ],
+)
+def test_an_entry_that_cannot_be_built(tmp_path: Path, key: str, value: Any, expected: str, found: str) -> None:
+    folder = write_bundle(tmp_path / "b", {**CONFIG, key: value})
+    with pytest.raises(DataError) as caught:
+        BundleRunner(folder, output_dir=tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert problem.expected == expected
+    assert found in problem.found
+    assert "\n" not in str(problem)
+    assert ".." not in str(problem).removeprefix(problem.file)
+
+
+def test_a_configuration_that_is_no_json(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "b")
+    (config := folder / "inference.json").write_text('{"network": ')
+    with pytest.raises(DataError, match=r"found a syntax error \(Expecting value: line 1") as caught:
+        BundleRunner(folder, output_dir=tmp_path / "out")
+    assert caught.value.problems[0].file == str(config)
