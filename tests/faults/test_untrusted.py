@@ -106,7 +106,6 @@ RUN = "python -m monai.bundle run --config_file inference.json --checkpoint FILE
         row(
             *("run-pickle", WEIGHTS["pickle"][0], RUN, NOT_RUN, "evil.pt: expected", plain_pickle),
             kind="untrusted",
-            marks=pytest.mark.xfail(strict=True, reason="refused and not run, but with a traceback of MONAI's parser"),
         )
     ],
 )
@@ -116,7 +115,7 @@ def test_weights_of_monai_bundle(row: Row, write, small_bundle, tmp_path):
     config = ["--config_file", str(small_bundle / "inference.json"), "--bundle_root", str(small_bundle)]
     given = ["--dataset_dir", str(tmp_path / "images"), "--output_dir", str(tmp_path / "out")]
     code, output = monai_bundle("run", *config, *given, "--checkpoint", str(tmp_path / "evil.pt"))
-    assert not (tmp_path / "mark").exists()  # before the check, which is known to fail
+    assert not (tmp_path / "mark").exists()
     row.check(code, output)
 
 
