@@ -36,5 +36,5 @@ def read_json(path: str | Path) -> Any:
     """What a JSON file holds; raises DataError where it is none."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last: nested too deeply
         raise DataError(Problem(str(path), "a JSON file", str(error), "Move it away and try again")) from error

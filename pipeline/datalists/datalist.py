@@ -31,7 +31,7 @@ def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
         datalist = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(Problem(str(path), "a datalist", error.strerror or str(error), remedy)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(Problem(str(path), "a datalist in JSON", f"a syntax error ({error})", remedy)) from None
     problems = list(form_problems(datalist, str(path)))
     if problems:
@@ -85,7 +85,7 @@ def items(
         copies of the items; "image" (a path or a list of paths) and "label" joined with dataset_dir, "case" filled
         in from the file name where the list has none.
     Raises:
-        DataError: no such folder, nothing listed, no such fold, or files missing (the first three and how many).
+        DataError: no such folder, section or fold, nothing listed, or files missing (the first three and how many).
     """
     source = "the datalist" if isinstance(datalist, dict) else str(datalist)
     datalist = datalist if isinstance(datalist, dict) else load_datalist(datalist)
@@ -195,8 +195,10 @@ def _check_folder(dataset_dir: str | os.PathLike, datalist: dict[str, Any]) -> N
 def _choose(
     datalist: dict[str, Any], source: str, *, section: str, fold: int | None, side: str | None
 ) -> list[dict[str, Any]]:
-    if section not in SECTIONS or side not in ("train", "validation", None):
-        raise ValueError(f"no such section or side: {section!r}, {side!r}")
+    if section not in SECTIONS:
+        raise DataError(Problem("section", "training or testing", repr(section), "Choose one of the two"))
+    if side not in ("train", "validation", None):
+        raise ValueError(f"no such side: {side!r}")
     entries = datalist.get(section, [])
     if not entries or section == "testing":
         return entries

@@ -73,7 +73,7 @@ def read_catalogue(path: str | Path) -> dict[str, Any]:
 
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         remedy = "Run it in the repository's root, or name the catalogue"
         raise DataError(Problem(str(path), "a catalogue of losses in JSON", str(error), remedy)) from None
     settings = {"softmax": False, "loss_spacing": list(SPACING), "labels": {"object": 1}, "alpha": 1.0, "epochs": 100}

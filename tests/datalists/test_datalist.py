@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline.datalists import check_no_leak, items, load_datalist, resolve_datalist, save_datalist
 from pipeline.datalists.datalist import case_name
 from pipeline.errors import DataError
+from pipeline.files import read_json
 
 
 def entry(patient, phase, fold=None, section="training"):
@@ -259,3 +260,15 @@ def test_a_benchmark_may_train_on_the_fold_and_test_on_the_rest(root, datalist):
         for side in ("train", "validation")
     }
     assert cases == {"train": {"b"}, "validation": {"a", "c"}}
+
+
+def test_a_section_that_is_none_is_bad_input(root, datalist):
+    with pytest.raises(DataError, match="section: expected training or testing, found 'x'"):
+        items(datalist, dataset_dir=root, section="x")
+
+
+def test_json_nested_too_deeply_is_bad_input(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    for read in (load_datalist, read_json):
+        with pytest.raises(DataError, match="JSON"):
+            read(tmp_path / "deep.json")

@@ -42,9 +42,14 @@ SCORES = [
         *(["--fold", 7], {}),
     ),
     row(
-        *("score-section", "a section that is none", f"{SCORE} --section x", REFUSED, "training or testing"),
+        *(
+            "score-section",
+            "a section that is none",
+            f"{SCORE} --section x",
+            REFUSED,
+            "section: expected training or testing, found 'x'",
+        ),
         *(["--section", "x"], {}),
-        marks=pytest.mark.xfail(strict=True, reason="ends with a ValueError"),
     ),
     row(
         *(
