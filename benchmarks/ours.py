@@ -16,23 +16,31 @@ PLAIN = {"mirror_axes": [], "overwrite": True}  # as the peers: one look at each
 
 
 class Segmenter:
-    """Segment items one after the other, masks kept in `out` as CASE.nii.gz; calling it gives the mask's path."""
+    """Segment items one after the other, masks kept in `out` as CASE.nii.gz; calling it gives the mask's path.
+
+    Attributes:
+        stages: of every call, the seconds to read and preprocess, of the network, to restore and write.
+    """
 
     def __init__(self, bundle: Path, weights: Path, out: Path, **overrides: Any) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self.run = BundleRunner(bundle, output_dir=out, weights=weights, device="cpu", overrides=PLAIN | overrides)
+        self.stages: list[dict[str, float]] = []
 
     def __call__(self, item: Mapping[str, Any]) -> Path:
         from pipeline.segmentation.intake import inspect
 
         inspect(item["image"])  # `volseg segment` looks at each file before it reads it
-        return self.run({"image": str(item["image"]), "case": item["case"]}).mask
+        done = self.run({"image": str(item["image"]), "case": item["case"]})
+        self.stages.append(done.seconds)
+        return done.mask
 
 
 class BareNetwork:
-    """The network alone, in float32, on the windows that the bundle's inferer cuts from each item.
+    """The network alone, on the windows that the bundle's inferer cuts from each item.
 
-    The windows are cut once for each item, in `prepare`; calling it is nothing but the forward passes.
+    The windows are cut once for each item, in `prepare`; calling it is nothing but the forward passes, in float32;
+    `in_bf16` gives the same under autocast.
     """
 
     def __init__(self, weights: Path, *, bundle: Path = ACDC) -> None:
@@ -59,6 +67,11 @@ class BareNetwork:
     def __call__(self, item: Mapping[str, Any]) -> None:
         for batch in self.windows[item["case"]]:
             self.network(batch)
+
+    def in_bf16(self, item: Mapping[str, Any]) -> None:
+        """The forward passes under bf16 autocast."""
+        with torch.autocast("cpu", torch.bfloat16):
+            self(item)
 
 
 def parsed(bundle: Path, weights: Path, **overrides: Any) -> Any:

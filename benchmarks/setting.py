@@ -31,7 +31,7 @@ class Setting:
     acdc: Path | None = None
     weights: Path | None = None
     ct_weights: Path | None = None
-    volumes: int = 6
+    volumes: int = 10
 
     @cached_property
     def acdc_root(self) -> Path:
