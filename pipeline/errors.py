@@ -6,6 +6,15 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 
+def printable(text: str) -> str:
+    """The text in one line that a terminal shows and does not obey.
+
+    What cannot be printed stands there as Python writes it ("\\n", "\\x1b", "\\u202e"): line breaks, escapes, signs
+    without a shape, and what in a file's name is no text.
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One fault of one input.
@@ -23,7 +32,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}: expected {self.expected}, found {self.found}. {self.remedy}."
+        return printable(f"{self.file}: expected {self.expected}, found {self.found}. {self.remedy}.")
 
     def to_dict(self) -> dict[str, str]:
         """The four fields by name, for JSON."""

@@ -3,8 +3,10 @@
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError, Problem, printable
 
 PROBLEM = Problem("a.nii.gz", "a volume", "a picture", "Give a volume")
 
@@ -26,3 +28,26 @@ def test_an_error_without_a_problem_is_a_mistake_of_the_program():
 def test_it_crosses_process_borders_with_its_problems():
     copy = pickle.loads(pickle.dumps(DataError([PROBLEM, PROBLEM])))
     assert copy.problems == [PROBLEM, PROBLEM]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Größe 体积 ✓.nii", "Größe 体积 ✓.nii"),
+        ("a\nb\r\tc", r"a\nb\r\tc"),
+        ("a\x1b[31mred\x07\x9b", r"a\x1b[31mred\x07\x9b"),
+        ("\u202egnp.exe\u2028", r"\u202egnp.exe\u2028"),
+        ("no text: \udcff", r"no text: \udcff"),
+        ("\U000e0041", r"\U000e0041"),
+    ],
+)
+def test_a_terminal_shows_names_and_does_not_obey_them(text, shown):
+    assert printable(text) == shown
+    told = str(DataError([Problem(text, text, text, text), PROBLEM]))
+    assert told.splitlines() == [f"{shown}: expected {shown}, found {shown}. {shown}.", str(PROBLEM)]
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_what_is_shown_can_always_be_printed(text):
+    assert printable(text).isprintable()
+    printable(text).encode("utf-8")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.errors import printable
 from pipeline.preflight.result import Finding, Result
 
 SHOWN = 3  # warnings of a kind; one about every case of a large set would bury the others
@@ -38,7 +39,7 @@ def summary(result: Result) -> str:
     broken = f" in {_count(len(result.broken), 'case')}" if result.broken else ""
     looked += f"{problems}{broken}, {_count(len(result.warnings), 'warning')}."
     if result.files and (result.problems or result.warnings):
-        looked += f" Paths are relative to {_printable(result.root)}."
+        looked += f" Paths are relative to {printable(result.root)}."
     return looked
 
 
@@ -55,7 +56,7 @@ def _table(title: str, colour: str, findings: Iterable[Finding], root: str) -> T
     for finding in findings:
         problem = finding.problem
         cells = (_short(problem.file, root), problem.expected, problem.found, problem.remedy)
-        table.add_row(*(Text(_printable(cell).replace(os.path.join(root, ""), "")) for cell in cells))
+        table.add_row(*(Text(printable(cell).replace(os.path.join(root, ""), "")) for cell in cells))
     return table
 
 
@@ -71,11 +72,6 @@ def _first(warnings: list[Finding]) -> list[Finding]:
 
 def _short(file: str, root: str) -> str:
     return str(Path(file).relative_to(root)) if file != root and Path(file).is_relative_to(root) else file
-
-
-def _printable(text: str) -> str:
-    """A file name may hold bytes that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _count(number: int, what: str) -> str:

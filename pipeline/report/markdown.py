@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.errors import printable
 from pipeline.metrics.scores import Scores
 from pipeline.report.clinical import AGREEMENT_HEAD
 from pipeline.report.lesions import lesion_tables
@@ -87,11 +88,12 @@ def _list(entries: object) -> str:
 
 def _table(head: list[str], rows: list[list[object]]) -> str:
     ruler = ["---" if i == 0 else "---:" for i in range(len(head))]
-    lines = [head, ruler, *([_plain("–" if cell is None else str(cell)) for cell in row] for row in rows)]
+    cells = [[_plain("–" if cell is None else str(cell)) for cell in row] for row in [head, *rows]]
+    lines = [cells[0], ruler, *cells[1:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _plain(text: str) -> str:
     """The text without what Markdown or HTML would act on."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("|", "\\|")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import items, list_images, load_datalist
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import ImageInfo, inspect
 from pipeline.volumes import mask_name, names_of
 from pipeline.volumes.dicom import is_series_folder, series_folders
@@ -82,7 +82,7 @@ def pending(
     chosen = []
     for item in items:
         if (Path(output_dir) / mask_name(item["case"], item["image"])).exists() and not overwrite:
-            logger.info("%s: exists, skipped", item["case"])
+            logger.info("%s: exists, skipped", printable(item["case"]))
             continue
         try:
             if inspect(item["image"], index=item.get("slice"), channels=channels).is_cine:

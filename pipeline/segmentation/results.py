@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import printable
+
 if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
 
@@ -43,7 +45,10 @@ class CaseResult:
         return self.outcome in (FAILED, TIMED_OUT)
 
     def line(self) -> str:
-        """The case in one line."""
+        """The case in one line, whatever its name holds."""
+        return printable(self._line())
+
+    def _line(self) -> str:
         if self.is_failure:
             return f"{self.case}: {self.outcome.upper()}, {self.reason}"
         if self.outcome == EXISTS:
@@ -88,7 +93,7 @@ class Summary:
         named = (DONE, "done"), (EXISTS, "existed already"), (FAILED, "FAILED"), (TIMED_OUT, "TIMED OUT")
         told = [f"{counts[outcome]} {word}" for outcome, word in named if counts[outcome]]
         told += [f"{left} NOT TRIED"] if (left := self.asked - len(self.cases)) else []
-        line = f"{', '.join(told)}; results in {self.output}, details in {self.manifest}"
+        line = printable(f"{', '.join(told)}; results in {self.output}, details in {self.manifest}")
         if self.ended == COMPLETED:
             return line
         return f"{line}\nstopped: {self.ended}; the same command does what is missing"

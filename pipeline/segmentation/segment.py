@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.group import Group
 from pipeline.segmentation.intake import find_cases
 from pipeline.segmentation.line import Line
@@ -189,7 +189,7 @@ class _Run:
             if not is_disk_full(error):
                 raise
             summary.ended = "disk full"
-            self.echo(f"no room left in {self.output} for {NAME}, which does not tell of this run")
+            self.echo(printable(f"no room left in {self.output} for {NAME}, which does not tell of this run"))
 
 
 @contextmanager
@@ -232,7 +232,7 @@ def _announcement(items: list[dict[str, Any]], runner: BundleRunner, output: Pat
     number += f" in {processes} processes" if processes > 1 else ""
     version = f" {runner.version}" if runner.version else ""
     weights = ", ".join(map(str, runner.checkpoints)) or "no weights"
-    return f"{number} by {runner.name}{version} ({weights}) on {runner.device} -> {output}"
+    return printable(f"{number} by {runner.name}{version} ({weights}) on {runner.device} -> {output}")
 
 
 def _save_statistics(summary: Summary, labels: Labels, scratch: Path) -> None:

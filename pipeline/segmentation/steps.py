@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import inspect
 from pipeline.segmentation.looker import Looker, TimedOutError
 from pipeline.segmentation.manifest import weights_of
@@ -161,7 +161,7 @@ class Steps:
         folder.mkdir()
         frames = split_frames(image, folder, result.case)
         quiet = None if self.settings.progress else True
-        bar = tqdm(frames, desc=result.case, total=result.frames, unit="frame", leave=False, disable=quiet)
+        bar = tqdm(frames, desc=printable(result.case), total=result.frames, unit="frame", leave=False, disable=quiet)
         masks = [self._segment_frame(frame, case) for frame in bar]
         start = time.perf_counter()
         joined = join_masks(masks, image, folder / case.mask.name)
