@@ -28,6 +28,7 @@ HUGE = 30000  # along each axis: 27 x 10^12 voxels of 2 + 5 bytes, 189 TB
 def nifti(path: Path) -> None:
     header = nib.load(acdc_like(path, VOXELS)).header.copy()
     header["dim"][1:4] = HUGE
+    header["vox_offset"] = 352
     content = header.binaryblock + gzip.decompress(path.read_bytes())[348:]
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
