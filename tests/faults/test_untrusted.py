@@ -63,19 +63,20 @@ def joblib_like(path, mark):
     path.with_suffix(".npy").rename(path)
 
 
+MORE = "found a file that holds more than weights (it could run code)"
 WEIGHTS = {
-    "pickle": ("a pickle that runs a program, as weights", plain_pickle),
-    "torch-pickle": ("a PyTorch file with a program in it, as weights", torch_file),
-    "whole-network": ("a whole network saved as an object, as weights", whole_network),
-    "torchscript": ("a TorchScript archive, as weights", torchscript),
-    "numpy-pickle": ("a NumPy file with a program in it, as weights", joblib_like),
+    "pickle": ("a pickle that runs a program, as weights", plain_pickle, MORE),
+    "torch-pickle": ("a PyTorch file with a program in it, as weights", torch_file, MORE),
+    "whole-network": ("a whole network saved as an object, as weights", whole_network, MORE),
+    "torchscript": ("a TorchScript archive, as weights", torchscript, MORE),
+    "numpy-pickle": ("a NumPy file with a program in it, as weights", joblib_like, "found a file of another kind"),
 }
 
 
 def programs(prefix, command, **options):
     return [
-        row(f"{prefix}-{name}", what, command, NOT_RUN, "evil.pt: expected", write, kind="untrusted", **options)
-        for name, (what, write) in WEIGHTS.items()
+        row(f"{prefix}-{name}", what, command, NOT_RUN, message, write, kind="untrusted", **options)
+        for name, (what, write, message) in WEIGHTS.items()
     ]
 
 
@@ -104,7 +105,7 @@ RUN = "python -m monai.bundle run --config_file inference.json --checkpoint FILE
     ("row", "write"),
     [
         row(
-            *("run-pickle", WEIGHTS["pickle"][0], RUN, NOT_RUN, "evil.pt: expected", plain_pickle),
+            *("run-pickle", WEIGHTS["pickle"][0], RUN, NOT_RUN, MORE, plain_pickle),
             kind="untrusted",
         )
     ],
