@@ -20,6 +20,7 @@ from monai.data import MetaTensor
 from pipeline.errors import DataError, Problem
 from pipeline.segmentation.reasons import root_cause
 from pipeline.structures import numbers_of
+from pipeline.volumes import first_name, is_picture
 
 NEEDED = ("device", "output_dir", "labels", "network", "preprocessing", "inferer", "postprocessing")
 WEIGHTS = ("checkpoint", "load_weights")  # both, or neither where a network has nothing to load
@@ -106,6 +107,7 @@ class BundleRunner:
         start = time.perf_counter()
         with torch.no_grad():
             data = self._preprocessing(dict(item))
+        self._check_channels(item, data["image"])
         return Work(item, data, {"read": time.perf_counter() - start})
 
     def compute(self, work: Work) -> Work:
@@ -202,6 +204,15 @@ class BundleRunner:
             remedy = "Mend this entry, or what it refers to; the same goes for what --set gave"
             problem = Problem(str(self.config), f"an entry {key!r} that can be built", root_cause(error), remedy)
             raise DataError(problem) from error
+
+    def _check_channels(self, item: Mapping[str, Any], image: Any) -> None:
+        if "in_channels" not in self._parser or len(image) == self.channels:
+            return
+        expected = f"{self.channels} channel{'s' * (self.channels > 1)} (in_channels)"
+        in_colour = len(image) == len("RGB") and is_picture(first_name(item["image"]))
+        found = f"{len(image)} (red, green and blue)" if in_colour else str(len(image))
+        remedy = "Save it in grey, or give all files of the case"
+        raise DataError(Problem(str(first_name(item["image"])), expected, found, remedy))
 
     def _note_precision(self, network: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         kind = self.device.type

@@ -78,6 +78,8 @@ def unreadable(path: str | Path, error: Exception) -> DataError:
         return DataError(Problem(str(path), "an image", "nothing of that name", "Check the path"))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     why = lines[-1] if lines else type(error).__name__
+    if why.startswith("Cannot work out file type"):  # nibabel's, of what is cut off within the header, too
+        why = "damaged, or of another kind"
     if why == "Reason: No such file or directory":  # ITK's words for voxels that end too early, or lie elsewhere
         why = "damaged or incomplete"
     return DataError(

@@ -232,7 +232,7 @@ def _unreadable(path: str | Path, error: Exception) -> DataError:
         found = f"one that claims {pixels:,} million"
         remedy = "Check its header, or cut it into smaller pictures"
         return DataError(Problem(str(path), f"a picture of at most {most:,} million pixels", found, remedy))
-    if "truncated" in text or "incomplete" in text.lower() or "broken data stream" in text:
+    if "truncated" in text.lower() or "incomplete" in text.lower() or "broken data stream" in text:
         remedy = "Copy or download the file again"
         return DataError(Problem(str(path), "a complete picture", "a truncated or damaged one", remedy))
     return unreadable(path, ValueError("no picture of a known kind") if "cannot identify" in text else error)

@@ -148,7 +148,7 @@ BROKEN = [
     Broken("nothing.nii.gz", "an empty file", "found an empty file", _packed(lambda b: b"")),
     Broken("archive.nii.gz", "a zip archive renamed to .nii.gz", "found a zip archive", _zip),
     Broken("text.nii.gz", "text packed as .nii.gz",
-           "Cannot work out file type", _packed(lambda b: gzip.compress(b"no image" * 99))),
+           "damaged, or of another kind", _packed(lambda b: gzip.compress(b"no image" * 99))),
     Broken("huge.nii.gz", "a .nii.gz whose header claims 30000 x 30000 x 30000 voxels",
            TOO_LARGE, _nifti(_field(DIM + 2, "<3h", HUGE, HUGE, HUGE))),
     Broken("short.nii", "a .nii that ends before its last voxel",

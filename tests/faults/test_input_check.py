@@ -49,7 +49,7 @@ ROWS = [
     of(
         "text-in-gzip",
         "packed text",
-        ": expected a readable image, found one that is not (Cannot work out",
+        ": expected a readable image, found one that is not (damaged, or of another kind).",
         content(lambda old: gzip.compress(b"text" * 200)),
     ),
     of(

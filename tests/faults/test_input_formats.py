@@ -94,7 +94,10 @@ FORMATS = [
         *("pages.tif", "a TIFF of several pages", "expected one picture, found 2 pages"),
         drawn("L", save_all=True, append_images=PAGES),
     ),
-    fault("colour.png", "a picture in colours for a network of one channel", "", drawn("RGB")),
+    fault(
+        *("colour.png", "a picture in colours for a network of one channel"),
+        *("expected 1 channel (in_channels), found 3 (red, green and blue)", drawn("RGB")),
+    ),
     fault(
         *("empty.nii.gz", "an empty file", "expected an image, found an empty file"),
         broken(content(lambda old: b"")),
