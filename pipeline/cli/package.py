@@ -48,6 +48,9 @@ def package(
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="Packed bundle: a folder or a zip.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a bundle of others whatever its configurations and its code do.")
+    ] = False,
 ) -> None:
     """Check a packed bundle as the Model Zoo's tests do, on a CPU: files, keys, metadata, network, masks.
 
@@ -55,7 +58,7 @@ def verify(
     """
     from pipeline import packaging
 
-    findings = packaging.verify(folder)
+    findings = packaging.verify(folder, trust=trust)
     for finding in findings:
         print(finding)
     failed = sum(not finding.passed for finding in findings)

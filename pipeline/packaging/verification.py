@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-import zipfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import DataError, Problem
 from pipeline.packaging import checksums
 from pipeline.packaging.loading import module_of, network_of, on_path, parser_of
 from pipeline.packaging.names import constants, strings
 from pipeline.packaging.sources import imported_by
+from pipeline.packaging.trust import inspect_bundle, trusted_bundle
+from pipeline.packaging.unpacking import opened
 from pipeline.structures import own_numbers
 
 NEEDED = ("configs/metadata.json", "configs/inference.json", "models/model.pt", "LICENSE", "docs/README.md")
@@ -47,10 +46,11 @@ class Finding:
         )
 
 
-def verify(folder: str | Path, *, only: Collection[str] | None = None) -> list[Finding]:
+def verify(folder: str | Path, *, only: Collection[str] | None = None, trust: bool = False) -> list[Finding]:
     """Check a packed bundle: a folder, or the zip that holds one.
 
     - files: what other programs need is there, as it was packed (checksums), and no link leads elsewhere
+    - trust: nothing in it would run but what `pipeline.packaging.trust` knows; else nothing of it is run here
     - paths: no configuration names a place outside the bundle, or Python that it does not carry
     - metadata: complete, and of the network and labels that the configurations have
     - training: sees what inference sees
@@ -62,17 +62,27 @@ def verify(folder: str | Path, *, only: Collection[str] | None = None) -> list[F
     Args:
         folder: what `package` wrote.
         only: names of checks, where not all are wanted.
+        trust: run it whatever it holds; the check of that name is left out.
 
     Returns:
         one finding for each check. Without the configurations no further check is made.
 
     Raises:
-        DataError: there is no such folder or archive.
+        DataError: there is no such folder or archive, or an archive that may not be unpacked.
     """
-    with _unpacked(Path(folder)) as place, tempfile.TemporaryDirectory() as scratch, on_path(place):
+    with (
+        opened(folder) as unpacked,
+        trusted_bundle(unpacked, trust=True) as place,  # looked at below, before anything of it runs
+        tempfile.TemporaryDirectory() as scratch,
+        on_path(place),
+    ):
         found = [_finding("files", _files, place)]
         if any("missing" in fault and ".json" in fault for fault in found[0].faults):
             return found
+        if not trust and (only is None or "trust" in only):
+            found.append(_finding("trust", _trust, place))
+            if not found[-1].passed:
+                return found
         checks: dict[str, tuple[Callable[..., Iterator[str]], *tuple[Path, ...]]] = {
             "paths": (_paths, place),
             "metadata": (_metadata, place),
@@ -86,23 +96,6 @@ def verify(folder: str | Path, *, only: Collection[str] | None = None) -> list[F
     return found
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield path
-        return
-    if not zipfile.is_zipfile(path):
-        raise DataError(Problem(str(path), "a packed bundle", "neither a folder nor a zip", "Give what package wrote"))
-    with tempfile.TemporaryDirectory() as scratch:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(scratch)
-        folders = [folder for folder in Path(scratch).iterdir() if folder.is_dir()]
-        if len(folders) != 1:
-            found = f"{len(folders)} folders"
-            raise DataError(Problem(str(path), "a zip with one folder", found, "Give what package wrote"))
-        yield folders[0]
-
-
 def _finding(name: str, check: Callable[..., Iterator[str]], *arguments: Any) -> Finding:
     from pipeline.segmentation.runner import root_cause
 
@@ -110,6 +103,10 @@ def _finding(name: str, check: Callable[..., Iterator[str]], *arguments: Any) ->
         return Finding(name, tuple(check(*arguments)))
     except Exception as error:  # whatever a bundle's code raises is a finding
         return Finding(name, (root_cause(error),))
+
+
+def _trust(folder: Path) -> Iterator[str]:
+    yield from map(str, inspect_bundle(folder))
 
 
 def _files(folder: Path) -> Iterator[str]:

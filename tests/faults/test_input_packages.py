@@ -133,7 +133,7 @@ PACKED = [
         "metadata with a syntax error",
         VERIFY,
         FAIL,
-        "FAIL  metadata:",
+        "metadata.json: expected a configuration that can be read",
         damaged("configs/metadata.json", lambda old: old[:-9]),
         exit_code=1,
     ),

@@ -19,7 +19,6 @@ from faults import REPOSITORY, Row, edit_json, monai_bundle, row, volseg
 # a name of a file; elsewhere there may be a slash, too
 IMAGE = "<img src=x onerror=alert(1)>"
 SCRIPT = "<script>alert(1)</script>"
-WIRING = "trusted_bundle of pipeline.packaging.trust is not called by it yet"
 SEGMENT, VERIFY = "volseg segment IMAGE OUT --bundle FOLDER", "volseg verify FOLDER"
 REFUSED = "refused before anything of it runs"
 NOT_RUN = "refused; the program in it does not run"
@@ -191,9 +190,7 @@ def test_bundles_of_segment(row: Row, spoil, packed, tmp_path):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    ("row", "spoil"), harmful("verify", VERIFY, marks=pytest.mark.xfail(strict=True, reason=WIRING))
-)
+@pytest.mark.parametrize(("row", "spoil"), harmful("verify", VERIFY, exit_code=1))
 def test_bundles_of_verify(row: Row, spoil, packed, tmp_path):
     spoil(packed, tmp_path / "mark")
     row.check(*volseg("verify", packed))
@@ -265,7 +262,6 @@ ARCHIVES = [
         row(
             *(id, what, ZIP, "refused, nothing is unpacked", message, entries),
             kind="untrusted",
-            marks=pytest.mark.xfail(strict=True, reason=WIRING),
         )
         for id, what, message, entries in ARCHIVES
     ],

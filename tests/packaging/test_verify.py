@@ -40,7 +40,7 @@ def test_what_package_writes_passes(packed_once, name):
     findings = verify(packed_once[name])
     assert [str(finding) for finding in findings if not finding.passed] == []
     assert [finding.check for finding in findings] == [
-        *("files", "paths", "metadata", "training", "weights", "network", "keys", "masks")
+        *("files", "trust", "paths", "metadata", "training", "weights", "network", "keys", "masks")
     ]
     assert checksums.differences(packed_once[name]) == {}
 
@@ -48,6 +48,18 @@ def test_what_package_writes_passes(packed_once, name):
 def test_a_zip_is_looked_into(packed_once):
     archive = packed_once["acdc"].with_name("acdc_segmentation_v0.1.0.zip")
     assert all(finding.passed for finding in verify(archive))
+
+
+def test_nothing_of_a_bundle_runs_that_is_not_trusted(packed, tmp_path):
+    mark = tmp_path / "mark"
+    change(packed, "inference", "precision", f"$__import__('pathlib').Path({str(mark)!r}).touch() or 'fp32'")
+    checksums.write(packed)
+    assert [finding.check for finding in verify(packed)] == ["files", "trust"]
+    assert "found the function __import__" in told(packed, "trust")
+    assert not mark.exists()
+    trusted = [finding.check for finding in verify(packed, trust=True)]
+    assert ("trust" not in trusted, trusted[-1]) == (True, "masks")
+    assert mark.exists()
 
 
 @pytest.mark.parametrize("key", ["evaluator", "network_def", "inferer"])
