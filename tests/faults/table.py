@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +41,12 @@ KINDS: dict[Kind, tuple[str, str]] = {
 }
 HEAD = """# What goes wrong, and what comes of it
 
-Each row is a test: the command is run on the fault, must end with the code, must print the message, and must print no
-traceback. The page is written from the tests by `python tests/faults/table.py --write`; `make test` compares them,
-`make faults` runs them.
+Each row is a test: the command (the heading, with its arguments) is run on the fault, must end with the code, must
+print the message, and must print no traceback. The page is written from the tests by
+`python tests/faults/table.py --write`; `make test` compares them, `make faults` runs them.
 """
-COLUMNS = "| fault | command | what comes of it | message | code |\n|---|---|---|---|---|"
+COLUMNS = "| fault | arguments | what comes of it | message | code |\n|---|---|---|---|---|"
+VERB = re.compile(r"(?:volseg|-m pipeline) (\w+)|monai\.bundle run( training| evaluating)?")
 FUZZ = """
 Beside these rows `tests/faults/test_fuzz.py` changes bytes of the header, the voxels and the packed stream of a small
 NIfTI file at random (1,200 files): each is refused in one line, or gives the voxels that a reader of a few lines,
@@ -88,8 +90,8 @@ def page(rows: Iterable[Known]) -> str:
         f"{len(rows)} rows: {counts}." + (f" {len(failing)} of them are known to fail, and say so." if failing else "")
     )
     for kind, (title, words) in KINDS.items():
-        parts.append(f"\n## {title}\n{words}\n\n{COLUMNS}")
-        parts += [_line(one) for one in rows if one.row.kind == kind]
+        parts.append(f"\n## {title}\n{words}")
+        parts += _tables([one for one in rows if one.row.kind == kind])
         parts += [FUZZ.rstrip()] if kind == "input" else []
     return "\n".join(parts) + "\n"
 
@@ -119,10 +121,27 @@ class _Collected:
                 self.rows.append(Known(mark.args[0], fails.kwargs.get("reason", "known to fail") if fails else ""))
 
 
+def _tables(rows: list[Known]) -> Iterator[str]:
+    """A table for each verb, those of volseg first."""
+    groups: dict[str, list[Known]] = {}
+    for one in rows:
+        groups.setdefault(_verb(one.row.command), []).append(one)
+    for verb, members in sorted(groups.items(), key=lambda group: (not group[0].startswith("volseg"), group[0])):
+        yield f"\n### {verb} ({len(members)})\n{COLUMNS}"
+        yield from map(_line, members)
+
+
+def _verb(command: str) -> str:
+    found = VERB.search(command)
+    return f"volseg {found[1]}" if found[1] else f"python -m monai.bundle run{found[2] or ''}"
+
+
 def _line(one: Known) -> str:
+    """A row; the command without its verb, or as a whole where it is started in another way."""
     row = one.row
+    arguments = row.command.removeprefix(_verb(row.command)).strip()
     outcome = f"**Not yet** ({one.failing}): {row.outcome}" if one.failing else row.outcome
-    cells = (row.what, _code(row.command), outcome, _code(row.message), str(row.exit_code))
+    cells = (row.what, _code(arguments), outcome, _code(row.message), str(row.exit_code))
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
