@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from pipeline.errors import DataError, Problem
+from pipeline.files import read_json
 from pipeline.segmentation.reasons import root_cause
 from pipeline.structures import numbers_of
 from pipeline.volumes import first_name, is_picture
@@ -262,7 +263,8 @@ def _version(config: Path) -> str | None:
     metadata = config.with_name("metadata.json")
     if not metadata.is_file():
         return None
-    return json.loads(metadata.read_text(encoding="utf-8")).get("version")
+    content = read_json(metadata)
+    return content.get("version") if isinstance(content, dict) else None
 
 
 def _digest(checkpoints: list[Path]) -> str | None:

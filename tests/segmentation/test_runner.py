@@ -42,3 +42,10 @@ def test_a_configuration_that_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"found a syntax error \(Expecting value: line 1") as caught:
         BundleRunner(folder, output_dir=tmp_path / "out")
     assert caught.value.problems[0].file == str(config)
+
+
+def test_metadata_that_are_no_json(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "b")
+    (folder / "metadata.json").write_text("{")
+    with pytest.raises(DataError, match=r"metadata\.json: expected a JSON file"):
+        BundleRunner(folder, output_dir=tmp_path / "out")
