@@ -58,7 +58,8 @@ class Looker:
         self.start()
         assert self._process is not None
         self.busy = True
-        self._process.stdin.write(json.dumps({"image": image, **options}).encode() + b"\n")
+        request = {"folder": os.getcwd(), "image": image, **options}  # the caller may have changed its folder since
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         line = self._answer(timeout)
         self.busy = False
@@ -114,8 +115,10 @@ def serve() -> None:
     os.dup2(2, 1)  # libraries print where they like
     for line in sys.stdin.buffer:
         start = time.perf_counter()
+        request = json.loads(line)
         try:
-            reply = to_reply(look(**json.loads(line)))
+            os.chdir(request.pop("folder"))
+            reply = to_reply(look(**request))
             reply["seconds"] = time.perf_counter() - start
         except Exception as error:  # any library's
             reply = to_reply(error)

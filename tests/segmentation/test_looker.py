@@ -128,3 +128,13 @@ def test_a_whole_mask_of_a_broken_image_is_kept(tmp_path: Path) -> None:
     mask = write_mask(EXPECTED, image, tmp_path / "mask.nii.gz")
     image.write_bytes(b"")
     assert look(str(image), mask=str(mask)) == Look(None)
+
+
+def test_a_relative_name_is_one_of_the_folder_where_it_is_asked_for(
+    tmp_path: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, depth in (("one", 4), ("two", 3)):
+        (tmp_path / folder).mkdir()
+        acdc_like(tmp_path / folder / "a.nii.gz", VALUES[..., :depth])
+        monkeypatch.chdir(tmp_path / folder)
+        assert looker("a.nii.gz").info.shape == (6, 5, depth)
