@@ -16,6 +16,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics.labels import Labels, numbers_of
 from pipeline.structures import relabel
 from pipeline.volumes.itk import read_itk, unreadable
+from pipeline.volumes.nifti import load_nifti
 
 GRID_TOLERANCE_MM = 0.1
 
@@ -171,10 +172,8 @@ def _on_grid_of(image: str | Path, mask: Mask) -> Mask:
 
 
 def _read_nifti(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    import nibabel as nib
-
+    image = load_nifti(path)
     try:
-        image = nib.load(path)
         if str(path).lower().endswith(".gz"):  # to the stream's end, where its checksum is
             image = type(image).from_bytes(gzip.decompress(Path(path).read_bytes()))
         array = np.asanyarray(image.dataobj)

@@ -77,7 +77,15 @@ SCORES = [
     ),
     row("score-lesions", "no such structure", f"{SCORE} --lesions x", REFUSED, "expected", ["--lesions", "x"], {}),
     row("score-there", "scores that exist", SCORE, "refused, kept as they are", "scores.csv", [], {"there": True}),
-    row("score-truncated", "a truncated mask", SCORE, REFUSED, "found one that is not (damaged", [], {"cut": 20}),
+    row(
+        "score-truncated",
+        "a truncated mask",
+        SCORE,
+        REFUSED,
+        "expected a complete file, found a truncated one",
+        [],
+        {"cut": 20},
+    ),
     row(
         *("score-shape", "a mask of another shape", SCORE, REFUSED, "a.nii.gz: expected"),
         *([], {"change": lambda voxels: voxels[..., :4]}),

@@ -26,7 +26,7 @@ def segmented(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     for seed, name in enumerate(GOOD):
         good(folder / name, seed)
     out = folder.parent / f"{folder.name}_masks"
-    return *volseg("segment", folder, out, "--bundle", small_bundle, "--timeout", "2"), out
+    return *volseg("segment", folder, out, "--bundle", small_bundle, "--timeout", "5"), out
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def segmented(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> t
         row(
             f"segment-{case_of(broken.file)}".replace("_", "-"),
             broken.what,
-            "volseg segment FOLDER OUT --timeout 2" if broken.file == "hangs.mhd" else "volseg segment FOLDER OUT",
+            "volseg segment FOLDER OUT --timeout 5" if broken.file == "hangs.mhd" else "volseg segment FOLDER OUT",
             OUTCOME,
             broken.message,
             broken,
