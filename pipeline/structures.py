@@ -80,7 +80,8 @@ def remove_small_components(mask: np.ndarray, labels: Labels, fewest: int) -> np
 
     cleaned = np.zeros_like(mask)
     for structure, number in zip(structure_masks(mask, labels), own_numbers(labels).values(), strict=True):
-        kept = cc3d.dust(np.asfortranarray(structure), threshold=fewest, connectivity=26)
+        numbers = np.asfortranarray(structure).view(np.uint8)  # cc3d 4.1.1 fails on booleans such as [1, 0, 1]
+        kept = cc3d.dust(numbers, threshold=fewest, connectivity=26)
         cleaned[kept.astype(bool)] = number
     return cleaned
 

@@ -124,7 +124,8 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     import cc3d
 
-    parts, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
+    numbers = np.ascontiguousarray(mask, bool).view(np.uint8)  # cc3d 4.1.1 fails on booleans such as [1, 0, 1]
+    parts, count = cc3d.connected_components(numbers, connectivity=26, return_N=True)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
     rank = np.zeros(count + 1, parts.dtype)

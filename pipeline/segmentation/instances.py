@@ -103,8 +103,9 @@ def _by_size(region: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
     """Components of a boolean map numbered by falling size, and how many there are."""
     import cc3d
 
+    numbers = np.ascontiguousarray(region).view(np.uint8)  # cc3d 4.1.1 fails on booleans such as [1, 0, 1]
     components, found = cc3d.connected_components(
-        np.ascontiguousarray(region), connectivity=connectivity, return_N=True, out_dtype=np.uint32
+        numbers, connectivity=connectivity, return_N=True, out_dtype=np.uint32
     )
     if not found:
         return components, 0

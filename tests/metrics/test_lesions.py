@@ -98,6 +98,7 @@ def test_corners_join_in_volumes_and_in_slices() -> None:
     assert parts[3, 3, 3] == 2
     assert components(np.eye(4, dtype=bool)[..., None])[1].tolist() == [4]
     assert components(np.zeros((2, 2, 1), bool))[1].tolist() == []
+    assert components(np.array([True, False, True]).reshape(1, 1, 3))[1].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from image_files import acdc_like
@@ -53,6 +53,7 @@ def test_corners_join_only_where_asked(connectivity: int, count: int) -> None:
 
 
 @given(hnp.arrays(np.uint8, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 2)))
+@example(np.array([[[1, 0, 1]]], np.uint8))
 @settings(max_examples=40, deadline=None)
 def test_the_same_components_as_scipy_s(mask: np.ndarray) -> None:
     found = number_components(mask, {"a": 1, "b": 2})
