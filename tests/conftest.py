@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+EXCEPTHOOK = sys.excepthook
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+@pytest.fixture(autouse=True)
+def signals_of_pytest() -> Iterator[None]:
+    """What a command of a bundle, run within pytest's process, does with signals does not outlive it.
+
+    Its watching thread would end pytest ten seconds after a later test's SIGTERM to itself.
+    """
+    _restore()
+    yield
+    _restore()
+
+
+def _restore() -> None:
+    sys.excepthook = EXCEPTHOOK
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
+    signal.set_wakeup_fd(-1)
 
 
 @pytest.fixture(scope="session")
