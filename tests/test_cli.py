@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+PROGRAM = re.compile(r"(?:volseg|torchrun .* -m pipeline) ")
 
 
 def volseg(*arguments, code=0):
@@ -42,16 +43,16 @@ def leaves(command=None, words=()):
 
 
 def examples():
-    """The commands that --help shows and those of the pages, as words after `volseg`."""
+    """The commands that --help shows and those of the pages, as words after the program."""
     for words, command in leaves():
         _, found, shown = command.help.partition("Example")
         assert found, f"{' '.join(words)} has no example"
-        lines = [part.partition("volseg ")[2] for part in " ".join(shown.split()).split(";")]
+        lines = [PROGRAM.split(part, maxsplit=1)[-1] for part in " ".join(shown.split()).split(";")]
         assert all(line.startswith(" ".join(words[:1])) for line in lines), "an example of another verb"
         yield from map(shlex.split, lines)
     for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        for line in re.findall(r"^(?:\.venv/bin/)?volseg (.*)$", text, flags=re.MULTILINE):
+        for line in re.findall(r"^(?:(?:\.venv/bin/)?volseg|torchrun .* -m pipeline) (.*)$", text, flags=re.MULTILINE):
             if not line.startswith("volseg: "):
                 yield [word.partition("|")[0] for word in shlex.split(line, comments=True)]
 

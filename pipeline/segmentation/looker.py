@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -59,8 +60,9 @@ class Looker:
         assert self._process is not None
         self.busy = True
         request = {"folder": os.getcwd(), "image": image, **options}  # the caller may have changed its folder since
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has just ended: there will be no answer
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
         line = self._answer(timeout)
         self.busy = False
         if line.endswith(b"\n"):
@@ -75,7 +77,8 @@ class Looker:
             self._process.kill()
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):  # a request that it did not take
+                    stream.close()
             self._process = None
         self.busy = False
 
