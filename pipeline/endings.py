@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import logging
@@ -66,7 +67,7 @@ def install(*, go_on: str = "", settings: Callable[[], Mapping[str, Any]] = dict
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # schedulers and torchrun both send it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         tell(number)
-        _leave(code)
+        leave(code)
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if _several():
@@ -74,15 +75,17 @@ def install(*, go_on: str = "", settings: Callable[[], Mapping[str, Any]] = dict
         found = explain(error, settings=settings, go_on=go_on)
         if found is None:
             sys.__excepthook__(kind, error, trace)
-            _leave(1)
+            leave(1)
         code, text = found
         print(f"\nvolseg: {text}", file=sys.stderr)  # below a progress bar
-        _leave(code)
+        leave(code)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     sys.excepthook = hook
     _watch(tell)
+    if _several():
+        atexit.register(leave, 0)  # last of all; what libraries do after that has aborted processes that were done
 
 
 def _watch(tell: Callable[[int], None]) -> None:
@@ -145,7 +148,8 @@ def _several() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def _leave(code: int) -> NoReturn:
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code, without waiting for the others where it is one of several (torchrun)."""
     if _several():
         with contextlib.suppress(OSError, RuntimeError):
             sys.stdout.flush()

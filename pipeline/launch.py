@@ -190,7 +190,7 @@ def _give_up(error: DataError) -> NoReturn:
     if endings.rank() > 0:
         time.sleep(PATIENCE)  # where the first process finds the same, it says so and torchrun ends this one
     print(f"volseg: {error}", file=sys.stderr, flush=True)
-    raise SystemExit(2) from None
+    endings.leave(2)
 
 
 def _how_to_go_on(ckpt_dir: str | None, scores_dir: str | None) -> str:
