@@ -118,7 +118,7 @@ def check_files(
             print_result(result, terminal(stderr=True))
             remedy = "leave the cases out (volseg check LIST --quarantine GOOD.json) or give --preflight off"
             print(f"volseg: {summary(result)} Mend the files, {remedy}", file=sys.stderr)
-            raise SystemExit(2)
+            endings.leave(2)
         result.raise_problems()
     except DataError as error:
         _give_up(error)

@@ -179,3 +179,17 @@ def test_known_errors_are_a_line_and_others_a_traceback():
     assert err.strip().endswith("KeyError: 'unknown'")
     assert "Traceback" in err
     assert time.monotonic() - started < 60
+
+
+def test_one_of_several_that_is_done_lets_its_libraries_close_and_leaves():
+    """Registered first, it comes last; threads that would abort the interpreter are not waited for."""
+    program = (
+        "import atexit\nfrom pipeline import endings\nendings.install()\n"
+        "class Aborts:\n    def __del__(self): import os; os.abort()\nkept = Aborts()\n"
+        "atexit.register(print, 'closed')\n"
+    )
+    environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", env=environment, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "closed\n")
