@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from pipeline.files import write_bytes, write_text
 from pipeline.report.figures import Picture
+from pipeline.report.jinja import environment
 
 NUMBER = re.compile(r"[-+<–]?\s?\d|–$")
 
@@ -120,17 +117,10 @@ def write_document(document: Document, folder: str | Path, *, name: str = "repor
 
 def render_html(document: Document) -> str:
     """The page; all words are escaped, pictures are data URIs, no script is needed."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = _data_uri
-    environment.tests["cell"] = lambda value: isinstance(value, Cell)
-    environment.filters["kind"] = lambda block: type(block).__name__
-    return environment.get_template("experiment.html.j2").render(document=document)
+    templates = environment()
+    templates.tests["cell"] = lambda value: isinstance(value, Cell)
+    templates.filters["kind"] = lambda block: type(block).__name__
+    return templates.get_template("experiment.html.j2").render(document=document)
 
 
 def render_markdown(document: Document) -> str:
@@ -171,10 +161,6 @@ def _plain(text: str) -> str:
     """One line, without what HTML would act on or would end a cell."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("|", "\\|")
-
-
-def _data_uri(picture: Picture) -> Markup:
-    return Markup("data:image/png;base64,") + b64encode(picture.png).decode("ascii")
 
 
 def as_list(words: Iterable[str]) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import defaultdict
 from dataclasses import dataclass, field
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from pipeline.metrics.labels import MEAN
 from pipeline.metrics.scores import Scores
 from pipeline.metrics.summary import VOLUME
 from pipeline.report.clinical import AGREEMENT_HEAD, agreement_rows
 from pipeline.report.figures import Picture
+from pipeline.report.jinja import environment
 from pipeline.report.lesions import lesion_tables
 from pipeline.report.markdown import policy_sentences, provenance_in_words
 from pipeline.report.overlays import Choice, holders
@@ -55,41 +52,37 @@ class Pictures:
 
 def render_page(scores: Scores, pictures: Pictures, *, title: str) -> str:
     """The report as HTML. Names from the score files are escaped; pictures become data URIs."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = _data_uri
     rows = {row.case: row for row in case_rows(scores)}
-    return environment.get_template("report.html.j2").render(
-        title=title,
-        mean=MEAN,
-        metrics=metrics_of(scores),
-        counts=_counts(scores),
-        unit=unit_of(scores),
-        length_unit=scores.length_unit,
-        structures=structures_of(scores),
-        colours=colours(structures_of(scores)),
-        outline={"truth": TRUTH, "prediction": PRED},
-        dashed=holders(scores.labels),
-        overall=overall_rows(scores),
-        levels={key: level_rows(scores, key) for key in ("phase", "group") if len(levels_of(scores, key)) > 1},
-        by_slice={row.structure: row for row in slice_rows(scores)} if unit_of(scores) == VOLUME else {},
-        definitions=scores.definitions,
-        policy=defaultdict(str, scores.policy),
-        sentences=policy_sentences(scores),
-        provenance=provenance_in_words(scores),
-        missing=scores.missing,
-        agreement_head=AGREEMENT_HEAD,
-        agreement=agreement_rows(scores.clinical),
-        lesions=lesion_tables(scores.lesions),
-        pictures=pictures,
-        case_head=case_head(scores),
-        case_rows=rows,
-        case_facts=[key for key in ("patient", "phase", "group") if _tells(list(rows.values()), key)],
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            mean=MEAN,
+            metrics=metrics_of(scores),
+            counts=_counts(scores),
+            unit=unit_of(scores),
+            length_unit=scores.length_unit,
+            structures=structures_of(scores),
+            colours=colours(structures_of(scores)),
+            outline={"truth": TRUTH, "prediction": PRED},
+            dashed=holders(scores.labels),
+            overall=overall_rows(scores),
+            levels={key: level_rows(scores, key) for key in ("phase", "group") if len(levels_of(scores, key)) > 1},
+            by_slice={row.structure: row for row in slice_rows(scores)} if unit_of(scores) == VOLUME else {},
+            definitions=scores.definitions,
+            policy=defaultdict(str, scores.policy),
+            sentences=policy_sentences(scores),
+            provenance=provenance_in_words(scores),
+            missing=scores.missing,
+            agreement_head=AGREEMENT_HEAD,
+            agreement=agreement_rows(scores.clinical),
+            lesions=lesion_tables(scores.lesions),
+            pictures=pictures,
+            case_head=case_head(scores),
+            case_rows=rows,
+            case_facts=[key for key in ("patient", "phase", "group") if _tells(list(rows.values()), key)],
+        )
     )
 
 
@@ -101,7 +94,3 @@ def _tells(rows: list[CaseRow], key: str) -> bool:
 
 def _counts(scores: Scores) -> dict[str, int]:
     return {"cases": scores.cases["case"].nunique(), "patients": len(levels_of(scores, "patient"))}
-
-
-def _data_uri(picture: Picture) -> Markup:
-    return Markup("data:image/png;base64,") + b64encode(picture.png).decode("ascii")
