@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from pipeline.structures import Labels, own_numbers
+from pipeline.transforms.interpolation import interpolate
 
 RIM = 1.0  # voxels of the working grid; resampling leaves up to one of them beyond its outermost centres
 
@@ -88,8 +89,8 @@ def labels_on_grid(
     block = labels[tuple(inside)]
     step = max(1, slab // max(1, block.shape[0] * block.shape[1]))
     for start in range(0, block.shape[2], step):
-        part = _interpolate(aligned, positions[2][start : start + step], dim=3)
-        part = _interpolate(_interpolate(part, positions[0], dim=1), positions[1], dim=2)
+        part = interpolate(aligned, positions[2][start : start + step], dim=3)
+        part = interpolate(interpolate(part, positions[0], dim=1), positions[1], dim=2)
         block[:, :, start : start + step] = _largest(part) if numbers is None else _paint(part, numbers)
     return labels
 
@@ -131,18 +132,3 @@ def _inside(positions: torch.Tensor, size: int) -> slice:
     """The run of positions that lie on the working axis or at most a rim beyond it."""
     near = torch.nonzero((positions >= -RIM) & (positions <= size - 1 + RIM)).flatten()
     return slice(int(near[0]), int(near[-1]) + 1) if len(near) else slice(0, 0)
-
-
-def _interpolate(x: torch.Tensor, positions: torch.Tensor, dim: int) -> torch.Tensor:
-    """Values of `x` at fractional `positions` along `dim`, clamped to its ends."""
-    size = x.shape[dim]
-    positions = positions.clamp(0, size - 1)
-    lower = positions.floor().long().clamp(max=max(size - 2, 0))
-    weight = positions - lower
-    if bool((weight == 0).all()):
-        same = len(lower) == size and bool((lower == torch.arange(size)).all())
-        return x if same else x.index_select(dim, lower.to(x.device))
-    view = [-1 if axis == dim else 1 for axis in range(x.ndim)]
-    weight = weight.to(x).view(view)
-    lower = lower.to(x.device)
-    return torch.lerp(x.index_select(dim, lower), x.index_select(dim, (lower + 1).clamp(max=size - 1)), weight)
