@@ -6,6 +6,7 @@ from pipeline.transforms.clean_up import RemoveSmallComponentsd
 from pipeline.transforms.grids import SliceAxisLastd, Spacingd, TakeSliced
 from pipeline.transforms.intensity import HounsfieldWindowd
 from pipeline.transforms.labels import MapLabelsd, StructureChannelsd
+from pipeline.transforms.neighbours import NeighbourSlicesd, RandUpsideDownd
 from pipeline.transforms.restore import RestoreGridd, labels_on_grid
 from pipeline.transforms.save import SaveMaskd
 
@@ -13,6 +14,8 @@ __all__ = [
     "ChannelCountd",
     "HounsfieldWindowd",
     "MapLabelsd",
+    "NeighbourSlicesd",
+    "RandUpsideDownd",
     "RemoveSmallComponentsd",
     "RestoreGridd",
     "SaveMaskd",

@@ -1,0 +1,67 @@
+"""The slices above and below as further channels: through-plane context for networks that look at one slice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RandomizableTransform
+
+
+class NeighbourSlicesd(MapTransform):
+    """Give each slice its neighbours: (C, X, Y, Z) becomes ((2 * count + 1) * C, X, Y, Z).
+
+    The channels of slice z are those of z - count, ..., z, ..., z + count, in this order. Beyond the ends the outermost
+    slice is repeated. A slice is a step along the last axis, whatever its thickness.
+
+    Args:
+        keys: MetaTensors or tensors, channel first, three spatial axes.
+        count: slices on either side; with 0 images pass unchanged.
+    """
+
+    def __init__(self, keys: KeysCollection, count: int = 1, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.count = int(count)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self._with_neighbours(d[key]) if self.count else d[key]
+        return d
+
+    def _with_neighbours(self, image: torch.Tensor) -> torch.Tensor:
+        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+        last = plain.shape[-1] - 1
+        steps = range(-self.count, self.count + 1)
+        stacked = torch.cat([plain[..., (torch.arange(last + 1) + step).clamp(0, last)] for step in steps])
+        return MetaTensor(stacked, meta=image.meta) if isinstance(image, MetaTensor) else stacked
+
+
+class RandUpsideDownd(RandomizableTransform, MapTransform):
+    """Turn the neighbours of slices round (`NeighbourSlicesd`), now and then: what was above is below.
+
+    Some files go from base to apex and others from apex to base.
+
+    Args:
+        keys: tensors ((2 * count + 1) * C, X, Y, Z).
+        count: slices on either side.
+        prob: how often.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, count: int = 1, prob: float = 0.5, allow_missing_keys: bool = False
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.count = int(count)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        self.randomize(None)
+        if self._do_transform and self.count:
+            for key in self.key_iterator(d):
+                d[key] = d[key].unflatten(0, (2 * self.count + 1, -1)).flip(0).flatten(0, 1)
+        return d
