@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.intensity_scale import Scale, scale_of
+
 SAME_PICTURE = 0.83  # correlation above which two thumbnails are the same or neighbouring slices
 SAME_LOOK = 1.75  # distance of grey levels and grain below which two slices come from one reconstruction, ...
 ALIKE = 0.4  # ... if their thumbnails correlate at least so much
@@ -15,6 +17,12 @@ SAME_TURNED = 0.88  # the same for slices of different sources, where eight orie
 SIDE, SHIFT = 48, 4  # thumbnails of SIDE x SIDE pixels are moved by up to SHIFT pixels over one another
 LOOK_UNITS = np.array([3.0, 8.0, 0.25, 0.25])  # what counts as one step of tissue, lung and their log grains
 DARK = 165  # grey level that parts lung, also where it is hazy, from soft tissue
+WINDOW = {  # of each scale what becomes black, and the grey levels 0 to 255 of one step
+    Scale.HOUNSFIELD: (-1250, 255 / 1500),
+    Scale.SHIFTED: (1024 - 1250, 255 / 1500),
+    Scale.GREY: (0, 1),
+    Scale.UNIT: (0, 255),
+}
 AIR_FRAME = 0.5  # share of dark pixels on the picture's border from which on the body is surrounded by air
 
 
@@ -38,10 +46,12 @@ def fingerprint(picture: np.ndarray) -> Fingerprint:
     from PIL import Image
 
     picture = np.asarray(picture, dtype=np.float32)
-    grey = _grey_levels(picture)
+    scale = scale_of(picture.min(), picture.max())
+    black, step = WINDOW[scale]
+    grey = np.clip((picture - black) * step, 0, 255)
     rows, columns = _lung_box(grey)
     thumbnail = Image.fromarray(grey[rows, columns]).resize((SIDE, SIDE), Image.Resampling.BOX)
-    look = np.full(4, np.nan) if _in_hounsfield_units(picture) else _look(grey)
+    look = _look(grey) if scale in (Scale.GREY, Scale.UNIT) else np.full(4, np.nan)
     return Fingerprint(np.asarray(thumbnail, dtype=np.float32), look)
 
 
@@ -104,11 +114,8 @@ def correlations(thumbnails: np.ndarray, *, turned: bool = False) -> np.ndarray:
     best = np.empty((len(thumbnails), len(thumbnails)))
     for index, thumbnail in enumerate(thumbnails):
         views = _orientations(thumbnail) if turned else [thumbnail]
-        size = (thumbnail.shape[0] - 2 * SHIFT, thumbnail.shape[1] - 2 * SHIFT)
-        windows = [
-            np.lib.stride_tricks.sliding_window_view(view, size).reshape(-1, size[0] * size[1]) for view in views
-        ]
-        best[index] = (_standardised(np.concatenate(windows)) @ centres.T).max(axis=0)
+        windows = np.lib.stride_tricks.sliding_window_view(views, np.subtract(thumbnail.shape, 2 * SHIFT), axis=(1, 2))
+        best[index] = (_standardised(windows.reshape(-1, centres.shape[1])) @ centres.T).max(axis=0)
     return np.maximum(best, best.T)
 
 
@@ -140,33 +147,16 @@ def _look(grey: np.ndarray) -> np.ndarray:
     return np.array([tissue, lung, *np.log1p([_grain(spread[abs(mean - level) < 15]) for level in (tissue, lung)])])
 
 
-def _in_hounsfield_units(picture: np.ndarray) -> bool:
-    return bool(picture.min() < -50 or picture.max() > 300)
-
-
-def _grey_levels(picture: np.ndarray) -> np.ndarray:
-    """0 to 255, told from the values as `pipeline.transforms.HounsfieldWindowd` does."""
-    if _in_hounsfield_units(picture):
-        offset = 0 if picture.min() < -50 else 1024
-        return np.clip((picture - offset + 1250) * (255 / 1500), 0, 255)
-    return np.clip(picture if picture.max() > 1 else picture * 255, 0, 255)
-
-
 def _lung_box(grey: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns that hold the lungs: all of a picture that was cropped to them."""
     from scipy import ndimage
 
-    dark = ndimage.gaussian_filter(grey, 1) < DARK
-    border = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
-    if border.mean() < AIR_FRAME:
-        return slice(None), slice(None)
-    parts, _ = ndimage.label(dark)
-    edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    parts, _ = ndimage.label(ndimage.gaussian_filter(grey, 1) < DARK)
+    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     sizes = np.bincount(parts.ravel())
-    sizes[edge] = 0
-    sizes[0] = 0
-    lungs = np.isin(parts, np.flatnonzero(sizes > 0.003 * grey.size))
-    if not lungs.any():
+    sizes[[0, *border]] = 0
+    lungs = (sizes > 0.003 * grey.size)[parts]
+    if (border > 0).mean() < AIR_FRAME or not lungs.any():
         return slice(None), slice(None)
     return ndimage.find_objects(lungs.astype(np.uint8))[0]
 
