@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.errors import DataError, Problem
-from pipeline.phantoms.folder import check_folder
+from pipeline.errors import Problem
+from pipeline.phantoms.folder import write_phantoms
 from pipeline.phantoms.heart import GROUPS, draw_heart
 from pipeline.phantoms.scan import Grid, Scanner
 
-NAME = "acdc_phantoms"
 CINE_FRAMES, CINE_ES = 10, 4  # of the one patient that keeps its 4D file; frames count from 1, the first is ED
 TYPES = {np.dtype(np.float32): 900.0, np.dtype(np.int16): 420.0, np.dtype(np.uint8): 130.0}  # brightness of blood
 MATRICES = ((216, 256), (154, 224), (232, 256), (176, 208), (256, 216), (192, 240))
@@ -43,66 +39,45 @@ def write(
     Raises:
         DataError: a number or size out of range, or OUT holds data already.
     """
-    out = Path(out)
-    _check(out, patients=patients, size=size, overwrite=overwrite)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".phantoms.", dir=out) as temporary:
-        datalist = _write_all(Path(temporary), patients=patients, seed=seed, size=size)
-        if (out / "training").exists():
-            shutil.rmtree(out / "training")
-        os.replace(Path(temporary, "training"), out / "training")
-        os.replace(Path(temporary, "datalist.json"), out / "datalist.json")
-    return datalist
-
-
-def _check(out: Path, *, patients: int, size: str, overwrite: bool) -> None:
     problems = []
     if not 2 <= patients <= 999:
         problems.append(Problem("patients", "2 to 999", str(patients), "Choose another number"))
     if size not in ("full", "small"):
         problems.append(Problem("size", "full or small", str(size), "Choose one of the two"))
-    problems += check_folder(out, ("training", "testing"), name=NAME, overwrite=overwrite)
-    if problems:
-        raise DataError(problems)
 
+    def draw(folder: Path) -> dict[str, Any]:
+        from tqdm import tqdm
 
-def _write_all(out: Path, *, patients: int, seed: int, size: str) -> dict[str, Any]:
-    from tqdm import tqdm
+        from pipeline.datalists.acdc import build
 
-    from pipeline.datalists import save_datalist
-    from pipeline.datalists.acdc import build
+        for number in tqdm(range(1, patients + 1), desc="writing phantoms", unit="patient"):
+            _write_patient(folder / "training" / f"patient{number:03d}", number, seed=seed, size=size)
+        return build(folder, folds=min(5, patients), seed=seed) | {
+            "description": "Synthetic short-axis cine MRI in ACDC's layout; no patient's data",
+            "reference": "written by `volseg phantom acdc`",
+        }
 
-    for number in tqdm(range(1, patients + 1), desc="writing phantoms", unit="patient"):
-        _write_patient(out / "training" / f"patient{number:03d}", number, seed=seed, size=size)
-    datalist = build(out, folds=min(5, patients), seed=seed) | {
-        "name": NAME,
-        "description": "Synthetic short-axis cine MRI in ACDC's layout; no patient's data",
-        "reference": "written by `volseg phantom acdc`",
-        "licence": "CC0-1.0",
-    }
-    datalist["provenance"]["phantoms"] = {"patients": patients, "seed": seed, "size": size}
-    save_datalist(datalist, out / "datalist.json")
-    return datalist
+    own = {"name": "acdc_phantoms", "tops": ("training",), "foreign": ("testing",)}
+    settings = {"patients": patients, "seed": seed, "size": size}
+    return write_phantoms(Path(out), draw, **own, settings=settings, problems=problems, overwrite=overwrite)
 
 
 def _write_patient(folder: Path, number: int, *, seed: int, size: str) -> None:
     generator = np.random.default_rng((seed, number))
     scanner = _scanner(number, generator, size=size)
     dtype = list(TYPES)[(number - 1) % len(TYPES)]
-    turn = _turn(number)
     cine = number == 1
     es = CINE_ES if cine else int(generator.integers(8, 14))
-    squeezes = {1: 0.0, es: 1.0} if not cine else {f: _phase(f) for f in range(1, CINE_FRAMES + 1)}
+    squeezes = {frame: _phase(frame) for frame in range(1, CINE_FRAMES + 1)} if cine else {1: 0.0, es: 1.0}
     folder.mkdir(parents=True)
     movie = []
     for frame, squeeze in squeezes.items():
-        image, label = scanner.frame(squeeze)
-        image = turn(_convert(image, dtype))
-        movie.append(image)
+        image, label = (_turned(volume, number) for volume in scanner.frame(squeeze))
+        movie.append(_convert(image, dtype))
         if frame in (1, es):
             stem = folder / f"{folder.name}_frame{frame:02d}"
-            _save(image, scanner.grid.spacing, f"{stem}.nii.gz")
-            _save(turn(label), scanner.grid.spacing, f"{stem}_gt.nii.gz")
+            _save(movie[-1], scanner.grid.spacing, f"{stem}.nii.gz")
+            _save(label, scanner.grid.spacing, f"{stem}_gt.nii.gz")
     if cine:
         _save(np.stack(movie, axis=-1), (*scanner.grid.spacing, 1.0), str(folder / f"{folder.name}_4d.nii.gz"))
     height = generator.integers(150, 190)
@@ -140,14 +115,10 @@ def _phase(frame: int) -> float:
     return float(0.5 - 0.5 * np.cos(np.pi * share))
 
 
-def _turn(number: int) -> Callable[[np.ndarray], np.ndarray]:
+def _turned(volume: np.ndarray, number: int) -> np.ndarray:
     """A few patients lie otherwise in the plane: every fourth is mirrored, every seventh turned by a quarter."""
-
-    def apply(volume: np.ndarray) -> np.ndarray:
-        volume = np.flip(volume, axis=0) if number % 4 == 0 else volume
-        return np.rot90(volume, axes=(0, 1)) if number % 7 == 0 else volume
-
-    return apply
+    volume = np.flip(volume, axis=0) if number % 4 == 0 else volume
+    return np.rot90(volume, axes=(0, 1)) if number % 7 == 0 else volume
 
 
 def _convert(image: np.ndarray, dtype: np.dtype) -> np.ndarray:

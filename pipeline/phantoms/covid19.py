@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import Problem
 from pipeline.phantoms.covid19_layouts import LAYOUTS, SLICES, TOPS, unmasked
-from pipeline.phantoms.folder import check_folder
+from pipeline.phantoms.folder import write_phantoms
 
-NAME = "covid19_phantoms"
-SIZES = ("full", "small", "ct")
+CT = {
+    "image": "COVID-19-CT-Seg_20cases/coronacases_001.nii.gz",
+    "label": "Lung_and_Infection_Mask/coronacases_001.nii.gz",
+    "structures": {"lungs": [1, 2, 3], "infection": [3]},
+    "case": "coronacases_001",
+    "patient": "coronacases_001",
+    "group": "coronacases",
+}
 
 
 def write(
@@ -42,76 +47,41 @@ def write(
     Raises:
         DataError: an argument out of range, or OUT holds data already.
     """
-    out = Path(out)
-    _check(out, layout=layout, patients=patients, size=size, overwrite=overwrite)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".phantoms.", dir=out) as temporary:
-        datalist = _write_all(Path(temporary), layout=layout, patients=patients, seed=seed, size=size)
-        for name in TOPS:
-            _remove(out / name)
-        for path in sorted(Path(temporary).iterdir()):
-            os.replace(path, out / path.name)
-    return datalist
+    settings = {"layout": layout, "patients": 1 if size == "ct" else patients, "seed": seed, "size": size}
+    problems = _problems(layout, patients, size)
+    own = {"name": "covid19_phantoms", "tops": TOPS}
+    draw = partial(_draw, **settings)
+    return write_phantoms(Path(out), draw, **own, settings=settings, problems=problems, overwrite=overwrite)
 
 
-def _check(out: Path, *, layout: str, patients: int, size: str, overwrite: bool) -> None:
+def _problems(layout: str, patients: int, size: str) -> list[Problem]:
     problems = []
     if layout not in LAYOUTS:
         problems.append(Problem("layout", "one of " + ", ".join(LAYOUTS), str(layout), "Choose one of these"))
     if not 2 <= patients <= 99:
         problems.append(Problem("patients", "2 to 99", str(patients), "Choose another number"))
-    if size not in SIZES or (size == "ct" and layout in LAYOUTS and layout != "covid-19-ct-seg"):
-        expected = "full or small" if size == "ct" else "full, small or ct"
-        remedy = "The size ct is one of layout covid-19-ct-seg" if size == "ct" else "Choose one of these"
-        problems.append(Problem("size", expected, str(size), remedy))
-    problems += check_folder(out, TOPS, name=NAME, overwrite=overwrite)
-    if problems:
-        raise DataError(problems)
+    if size == "ct" and layout in LAYOUTS and layout != "covid-19-ct-seg":
+        problems.append(Problem("size", "full or small", size, "The size ct is one of layout covid-19-ct-seg"))
+    elif size not in ("full", "small", "ct"):
+        problems.append(Problem("size", "full, small or ct", str(size), "Choose one of these"))
+    return problems
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _write_all(out: Path, *, layout: str, patients: int, seed: int, size: str) -> dict[str, Any]:
+def _draw(out: Path, *, layout: str, patients: int, seed: int, size: str) -> dict[str, Any]:
     from tqdm import tqdm
 
-    count = 1 if size == "ct" else patients
-    writing = LAYOUTS[layout](out, patients=count, seed=seed, size=size)
-    total = {"medicalsegmentation": (SLICES + 1) * count, "covid-semiseg": (SLICES + 1) * count}.get(layout, count)
-    for _ in tqdm(writing, total=total, desc="writing phantoms", unit="scan"):
-        pass
-    return _list(out, layout=layout, patients=count, seed=seed, size=size)
-
-
-def _list(out: Path, *, layout: str, patients: int, seed: int, size: str) -> dict[str, Any]:
-    from pipeline.datalists import save_datalist
     from pipeline.datalists.covid19 import TARGETS, build
 
-    if size == "ct":
-        datalist = {"labels": TARGETS["both"], "modality": "CT", "provenance": {}, "training": [], "testing": [_ct()]}
+    total = patients * (SLICES + 1 if layout in ("medicalsegmentation", "covid-semiseg") else 1)
+    writing = LAYOUTS[layout](out, patients=patients, seed=seed, size=size)
+    for _ in tqdm(writing, total=total, desc="writing phantoms", unit="scan"):
+        pass
+    if size == "ct":  # one scan: nothing to train on, so it is there to be tested on
+        datalist = {"labels": TARGETS["both"], "modality": "CT", "provenance": {}, "training": [], "testing": [CT]}
     else:
         target = "both" if layout == "covid-19-ct-seg" else "infection"
-        folds = min(5, patients - unmasked(layout, patients))
-        datalist = build(out, target=target, folds=folds, seed=seed)
-    datalist |= {
-        "name": NAME,
+        datalist = build(out, target=target, folds=min(5, patients - unmasked(layout, patients)), seed=seed)
+    return datalist | {
         "description": f"Synthetic chest CT with infections in the layout {layout}; no patient's data",
         "reference": f"written by `volseg phantom covid19 --layout {layout}`",
-        "licence": "CC0-1.0",
     }
-    datalist["provenance"]["phantoms"] = {"layout": layout, "patients": patients, "seed": seed, "size": size}
-    save_datalist(datalist, out / "datalist.json")
-    return datalist
-
-
-def _ct() -> dict[str, Any]:
-    """The one large scan: nothing to train on, so it is there to be tested on."""
-    case = "coronacases_001"
-    folders = {"image": "COVID-19-CT-Seg_20cases", "label": "Lung_and_Infection_Mask"}
-    files = {key: f"{folder}/{case}.nii.gz" for key, folder in folders.items()}
-    structures = {"lungs": [1, 2, 3], "infection": [3]}
-    return files | {"structures": structures, "case": case, "patient": case, "group": "coronacases"}

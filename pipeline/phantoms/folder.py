@@ -1,24 +1,63 @@
-"""Where phantoms may be written: a folder without data, or one whose phantoms are to be replaced."""
+"""Where phantoms are written: into a folder without data, or in the place of older phantoms, whole or not at all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from pipeline.errors import Problem
+from pipeline.errors import DataError, Problem
 
 
-def check_folder(out: Path, data: Iterable[str], *, name: str, overwrite: bool) -> list[Problem]:
-    """What forbids writing phantoms into a folder; empty where nothing does.
+def write_phantoms(
+    out: Path,
+    draw: Callable[[Path], dict[str, Any]],
+    *,
+    name: str,
+    tops: Iterable[str],
+    foreign: Iterable[str] = (),
+    settings: dict[str, Any],
+    problems: Iterable[Problem],
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Write phantoms and their datalist; what `draw` leaves behind when it fails is removed.
 
     Args:
-        out: the folder; it need not exist.
-        data: files and folders whose presence means that there is data, as datalist.json does.
-        name: of these phantoms' datalist; other data is never replaced.
-        overwrite: whether phantoms that are there may be replaced.
+        out: the folder; it is made.
+        draw: writes the files into the folder that it is given, and returns their datalist.
+        name: of the datalist; by this name phantoms are recognised, and other data is never replaced.
+        tops: all that these phantoms may have at the top of `out`, beside datalist.json.
+        foreign: what else there counts as data.
+        settings: what the phantoms depend on, for the datalist.
+        problems: what is wrong with them, told together with what is wrong with the folder.
+        overwrite: replace phantoms that are there already.
+    Raises:
+        DataError: there are problems, or the folder holds data already.
     """
-    there = [entry for entry in (*data, "datalist.json") if (out / entry).exists()]
+    problems = [*problems, *_obstacles(out, (*tops, *foreign, "datalist.json"), name=name, overwrite=overwrite)]
+    if problems:
+        raise DataError(problems)
+    from pipeline.datalists import save_datalist
+
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".phantoms.", dir=out) as temporary:
+        datalist = draw(Path(temporary)) | {"name": name, "licence": "CC0-1.0"}
+        datalist["provenance"]["phantoms"] = settings
+        save_datalist(datalist, Path(temporary, "datalist.json"))
+        for top in tops:
+            _remove(out / top)
+        for path in sorted(Path(temporary).iterdir()):
+            os.replace(path, out / path.name)
+    return datalist
+
+
+def _obstacles(out: Path, data: Iterable[str], *, name: str, overwrite: bool) -> list[Problem]:
+    """What forbids writing phantoms into a folder; empty where nothing does."""
+    there = [entry for entry in data if (out / entry).exists()]
     ours = _name(out) == name
     if not there or (overwrite and ours):
         return []
@@ -33,3 +72,10 @@ def _name(out: Path) -> str | None:
         return json.loads((out / "datalist.json").read_text(encoding="utf-8")).get("name")
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
