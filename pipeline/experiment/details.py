@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.experiment.slice_tables import background_members
 from pipeline.files import write_text
 from pipeline.metrics import overlap
 from pipeline.metrics.files import to_csv
-from pipeline.metrics.labels import classes_of, compact
+from pipeline.metrics.labels import Labels, classes_of, compact, members_of
 from pipeline.metrics.masks import Mask, read_pred, read_truth
 from pipeline.metrics.scores import Scores
 
@@ -42,6 +41,12 @@ def band_table(folder: Path, scores: Scores) -> pd.DataFrame:
     in pixels. Read from `folder`/bands.csv, which is written where it is absent or older than the scores.
     """
     return _cached(folder, "bands.csv", scores, _band_rows)
+
+
+def background_members(structures: Labels) -> np.ndarray:
+    """`members_of` with one more row, the first, for what is in no structure; (structures + 1, classes) booleans."""
+    members = members_of(structures)
+    return np.concatenate([~members.any(0)[None], members])
 
 
 def edge_distance(truth: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:

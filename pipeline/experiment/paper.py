@@ -13,7 +13,6 @@ from pipeline.files import read_json
 
 TITLE = "The paper's experiment: cross entropy with and without Dice"
 PHANTOMS = " (phantoms)"
-MEASURES = ("dice", "iou", "pixel_error")
 
 # Table 1 of the paper: (data set, alpha) -> Dice, IoU, pixel error
 PUBLISHED = {
@@ -32,12 +31,7 @@ PROTOCOL = {
     "learning_rate": 0.01,
     "train_limit": None,
 }
-QUICK = {
-    "width": 8,
-    "patch_size": [128, 128, 1],
-    "epochs": 8,
-    "batch_size": 8,
-}
+QUICK = {"width": 8, "patch_size": [128, 128, 1], "epochs": 8, "batch_size": 8}
 
 
 @dataclass(frozen=True)
@@ -49,26 +43,23 @@ class PaperData:
         home: where the data lies unless the user says otherwise.
         phantoms: arguments of the phantom writer that stands in.
         quick: how many cases a quick trial looks at.
-        row: the paper's column that it is set beside; "" for none.
-        remark: why it is not comparable with that column; "" where it is.
+        remark: why it is not comparable with the paper's column; "" where it is.
     """
 
     bundle: str
     home: str
     phantoms: dict[str, Any]
     quick: dict[str, int]
-    row: str
     remark: str = ""
 
 
 DATA = {
-    "acdc": PaperData("bundles/acdc", "data/acdc", {"patients": 15}, {"train_limit": 16, "val_limit": 8}, "acdc"),
+    "acdc": PaperData("bundles/acdc", "data/acdc", {"patients": 15}, {"train_limit": 16, "val_limit": 8}),
     "covid19": PaperData(
         "bundles/covid19_slices",
         "data/covid19_slices",
         {"layout": "covid-semiseg", "patients": 20},
         {"train_limit": 80, "val_limit": 20},
-        "covid19",
         "Our COVID19 row is about infections. The paper's is most likely about lungs: its pixel errors fit 17% "
         "foreground, and published Dice of infections lies between 0.67 and 0.84. The two are not comparable.",
     ),
@@ -77,7 +68,6 @@ DATA = {
         "data/covid19",
         {"layout": "covid-19-ct-seg", "patients": 10, "size": "small"},
         {"train_limit": 6, "val_limit": 2},
-        "covid19",
     ),
 }
 
@@ -145,12 +135,6 @@ def dataset_of(level: str) -> PaperData | None:
     return DATA.get(level.removesuffix(PHANTOMS))
 
 
-def published(level: str, alpha: str) -> tuple[float, float, float] | None:
-    """The paper's Dice, IoU and pixel error of a data set and alpha; None where it has none, or for phantoms."""
-    found = dataset_of(level)
-    return PUBLISHED.get((found.row, alpha)) if found else None
-
-
 def is_phantom(folder: str | Path) -> bool:
     """Whether a data folder holds phantoms, by its datalist's name or description."""
     path = Path(folder) / "datalist.json"
@@ -169,12 +153,9 @@ def write_phantoms(name: str, folder: str | Path) -> Path:
     """Phantoms that stand in for a data set, unless they are there already; returns the folder."""
     folder = Path(folder)
     if not (folder / "datalist.json").is_file():
-        options = DATA[name].phantoms
-        if name == "acdc":
-            from pipeline.phantoms import acdc as writer
-        else:
-            from pipeline.phantoms import covid19 as writer
-        writer.write(folder, **options)
+        from pipeline.phantoms import acdc, covid19
+
+        (acdc if name == "acdc" else covid19).write(folder, **DATA[name].phantoms)
     return folder
 
 

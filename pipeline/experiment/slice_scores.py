@@ -12,7 +12,7 @@ from monai.handlers import IgniteMetricHandler
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import convert_to_numpy
 
-from pipeline.experiment.slice_tables import background_members
+from pipeline.experiment.details import background_members
 from pipeline.metrics import overlap
 from pipeline.metrics.labels import Labels, classes_of, compact, members_of
 
@@ -40,23 +40,19 @@ class SliceScores(CumulativeIterationMetric):
         buffer = self.get_buffer()
         if buffer is None or not len(buffer):
             raise ValueError("no case was scored: the validation set is empty")
-        total = buffer.sum(0).tolist()
-        return {
-            name: total[2 * i] / total[2 * i + 1] if total[2 * i + 1] else float("nan")
-            for i, name in enumerate(MEASURES)
-        }
+        return dict(zip(MEASURES, torch.nanmean(buffer, dim=0).tolist(), strict=True))
 
     def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         pairs = zip(convert_to_numpy(y_pred), convert_to_numpy(y), strict=True)
-        return torch.stack([self._sums(pred, truth) for pred, truth in pairs])
+        return torch.cat([self._slices(pred, truth) for pred, truth in pairs])
 
-    def _sums(self, pred: np.ndarray, truth: np.ndarray) -> torch.Tensor:
-        """Sum and number of the defined values of each measure over the slices of one case."""
+    def _slices(self, pred: np.ndarray, truth: np.ndarray) -> torch.Tensor:
+        """(slices, measures) of one case, NaN where a slice does not define it."""
         pred, truth = (compact(array, self.structures) for array in (pred, truth))
         tables = overlap.slice_confusions(pred, truth, self.classes)
-        values = [_mean_over_structures(measure(tables, self.members)) for measure in (overlap.dice, overlap.iou)]
-        values.append(overlap.overall_pixel_error(tables))
-        return torch.tensor([n for v in values for n in (np.nansum(v), np.isfinite(v).sum())], dtype=torch.float64)
+        by_structure = (torch.from_numpy(measure(tables, self.members)) for measure in (overlap.dice, overlap.iou))
+        means = [torch.nanmean(values, dim=-1) for values in by_structure]
+        return torch.stack([*means, torch.from_numpy(overlap.overall_pixel_error(tables))], dim=-1).double()
 
 
 class SliceScoresHandler(IgniteMetricHandler):
@@ -81,10 +77,3 @@ class SliceScoresHandler(IgniteMetricHandler):
         """Write each measure as `name`_MEASURE into `engine.state.metrics`."""
         for measure, value in self.compute().items():
             engine.state.metrics[f"{name}_{measure}"] = value
-
-
-def _mean_over_structures(values: np.ndarray) -> np.ndarray:
-    """(slices, structures) -> (slices,), NaN where nothing is defined."""
-    defined = np.isfinite(values)
-    sums = np.where(defined, values, 0).sum(-1)
-    return np.divide(sums, defined.sum(-1), out=np.full(len(values), np.nan), where=defined.any(-1))
