@@ -29,7 +29,6 @@ class Chest:
         effusion: depth of the fluid behind the right and the left lung in mm, 0 where there is none.
         coarse, fine: random fields of 13 and 4.5 mm that everything is textured with.
         wide: a random field of 45 mm by which the borders wander.
-        wander: how far, in mm.
         air, dependence: density of healthy lung in HU, and how much more the lowest (rearmost) part has.
     """
 
@@ -43,9 +42,8 @@ class Chest:
     coarse: Texture
     fine: Texture
     wide: Texture
-    wander: float = 2.5
-    air: float = -860.0
-    dependence: float = 60.0
+    air: float
+    dependence: float
 
 
 def draw_chest(generator: np.random.Generator, *, severity: str = "moderate", small: bool = False) -> Chest:
@@ -113,10 +111,7 @@ def _lung_vessels(
 def _trachea(torso: Torso) -> Tubes:
     x, y, z = torso.carina
     windpipe = path((x, y - 6.0, torso.height + 80.0, 8.5), (x, y - 3.0, torso.height, 8.5), (x, y, z, 8.5))
-    mains = []
-    for side in (-1, 1):
-        end = torso.hilum(side) + BRONCHUS
-        mains.append(path((x, y, z, 7.0), (*end, 5.5)))
+    mains = [path((x, y, z, 7.0), (*(torso.hilum(side) + BRONCHUS), 5.5)) for side in (-1, 1)]
     return join(windpipe, *mains)
 
 
@@ -131,8 +126,7 @@ def _great_vessels(torso: Torso) -> Tubes:
     trunk = path((14.0, heart[1] - 8.0, root[2] + 10.0, 14.0), (*split, 13.0))
     branches = [path((*split, 11.0), (*torso.hilum(side), 7.0)) for side in (-1, 1)]
     cava = path((-26.0, heart[1] + 8.0, torso.height + 60.0, 8.0), (-24.0, heart[1] + 4.0, heart[2], 9.5))
-    neck = [
-        path((x, y, top, 5.0), (2.4 * x, y - 4.0, torso.height + 60.0, 4.5)) for x, y in ((-10, -8), (4, -2), (14, 6))
-    ]
+    places = ((-10, -8), (4, -2), (14, 6))
+    neck = [path((x, y, top, 5.0), (2.4 * x, y - 4.0, torso.height + 60.0, 4.5)) for x, y in places]
     lower = path((-20.0, 8.0, -60.0, 11.0), (-20.0, 4.0, heart[2], 11.0))
     return join(path(*arch), trunk, *branches, cava, *neck, lower)

@@ -8,13 +8,14 @@ import numpy as np
 
 from pipeline.phantoms.chest import Chest
 from pipeline.phantoms.chest_torso import VERTEBRA_PITCH, Torso, ellipse, outlines
-from pipeline.phantoms.chest_tubes import tube_share
+from pipeline.phantoms.chest_tubes import Tubes, tube_share
 
 AIR = -1000.0
 FAT, MUSCLE, BLOOD, LIVER, SPLEEN, FLUID, SKIN = -100.0, 52.0, 42.0, 58.0, 48.0, 12.0, 20.0
 MARROW, CORTEX, DISC = 190.0, 520.0, 85.0
 SOLID = 38.0  # a lung without air: consolidation
 VESSEL_WALL, AIRWAY_WALL = 1.5, 1.2  # mm
+WANDER = np.float32(2.5)  # mm, how far the rib cage lies from its regular form
 
 
 class Plane:
@@ -35,7 +36,7 @@ class Plane:
     def __init__(self, chest: Chest, x: np.ndarray, y: np.ndarray, z: float, *, pixel: float) -> None:
         self.chest, self.x, self.y, self.z, self.pixel = chest, x, y, z, pixel
         self.wide = chest.wide.plane(x, y, z)
-        parts = outlines(chest.torso, x, y, z, shift=np.float32(chest.wander) * self.wide)
+        parts = outlines(chest.torso, x, y, z, shift=WANDER * self.wide)
         self.parts = {name: part.astype(np.float32, copy=False) for name, part in parts.items()}
         self.coarse, self.fine = chest.coarse.plane(x, y, z), chest.fine.plane(x, y, z)
         self.image = np.full(self.coarse.shape, AIR, dtype=np.float32)
@@ -59,18 +60,17 @@ class Plane:
     def _paint(self, distance: np.ndarray, value: float | np.ndarray, *, soft: float | None = None) -> None:
         self._cover(self._share(distance, soft=soft), value)
 
-    def _tubes(self, tubes, *, wall: float = 0.0) -> np.ndarray:
-        return tube_share(tubes.wider(wall) if wall else tubes, self.x, self.y, self.z, width=self.pixel)
+    def _tubes(self, tubes: Tubes, *, wall: float = 0.0) -> np.ndarray:
+        return tube_share(tubes.wider(wall), self.x, self.y, self.z, width=self.pixel)
 
     def _paint_table(self) -> None:
         """A mattress on a hollow, slightly curved plate."""
         torso = self.chest.torso
         top = torso.trunk[1] + 1.0 - (self.x / 48.0) ** 2
         self._paint(np.maximum(np.maximum(top - self.y, self.y - top - 14.0), np.abs(self.x) - 190.0), -945.0)
-        plate = np.abs(self.y - top - 26.0) - 12.0
-        outside = np.abs(self.x) - 205.0
-        self._paint(np.maximum(plate, outside), -120.0)
-        self._paint(np.maximum(plate, outside) + 2.5, -930.0)
+        plate = np.maximum(np.abs(self.y - top - 26.0) - 12.0, np.abs(self.x) - 205.0)
+        self._paint(plate, -120.0)
+        self._paint(plate + 2.5, -930.0)
 
     def _paint_wall(self) -> None:
         """Skin, fat, muscles with fat between them."""
@@ -115,13 +115,11 @@ class Plane:
         self._paint(liver, LIVER + 3.0 * self.fine)
         spleen = np.maximum(below, ellipse(self.x - 0.66 * a, self.y - 0.45 * b, 0.28 * a, 0.36 * b))
         self._paint(spleen, SPLEEN + 3.0 * self.fine)
-        stomach = ellipse(self.x - 0.42 * a, self.y + 0.35 * b, 0.36 * a, 0.42 * b)
-        stomach = np.maximum(stomach, below) + 3.0
+        stomach = np.maximum(ellipse(self.x - 0.42 * a, self.y + 0.35 * b, 0.36 * a, 0.42 * b), below) + 3.0
         self._paint(stomach, MUSCLE - 10.0)
         self._paint(stomach + 4.0, 15.0 - 250.0 * np.clip(self.fine + self.coarse - 1.2, 0.0, 2.0))
         self._paint(np.maximum(stomach + 4.0, self.y + 0.42 * b), AIR + 20.0)
-        spine = np.maximum(self.parts["spine"] - 16.0, below)
-        self._paint(spine, MUSCLE)
+        self._paint(np.maximum(self.parts["spine"] - 16.0, below), MUSCLE)
 
     def _paint_bones(self) -> None:
         torso, z = self.chest.torso, self.z
@@ -164,12 +162,11 @@ class Plane:
         self.right, self.left = shares["right"], shares["left"]
         lungs = self.right + self.left
         self._cover(self.fluid, FLUID)
+        self.infected = self.solid = np.zeros_like(lungs)
         if lungs.any():
             air, infected, solid = self._lung_tissue()
             self._cover(lungs, air)
             self.infected, self.solid = infected * lungs, solid * lungs
-        else:
-            self.infected, self.solid = np.zeros_like(lungs), np.zeros_like(lungs)
 
     def _lung_tissue(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """HU inside the lungs, and which share of it is infected and consolidated."""

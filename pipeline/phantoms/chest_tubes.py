@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PIECE = 11.0  # mm, longest straight piece of a branch
+PIECE, MOST_PIECES = 11.0, 40  # mm, straight pieces of a branch; how many it may have
 SHARE_EXPONENT = 0.43  # radius by number of twigs: between 1/3 (Murray's law) and 1/2 (equal cross-section)
 
 
@@ -56,37 +56,30 @@ def grow(root: np.ndarray, twigs: np.ndarray, generator: np.random.Generator, *,
         twig_radius: in mm; branches are wider the more twigs they feed.
     """
     twigs = twigs[np.argsort(np.linalg.norm(twigs - root, axis=1), kind="stable")]
-    points, parents = [np.asarray(root, dtype=float)], [-1]
-    places = np.empty((1 + len(twigs) * 40, 3))
+    places = np.empty((1 + len(twigs) * MOST_PIECES, 3))
     places[0] = root
     reach = np.zeros(len(places))  # length of the way from the root
-    tips = []
+    parents, fed = np.zeros(len(places), dtype=int), np.zeros(len(places))
+    known = 1
     for twig in twigs:
-        known = len(points)
         gaps = np.linalg.norm(places[:known] - twig, axis=1)
         node = int(np.argmin(gaps + 0.25 * reach[:known]))
-        gap = gaps[node]
-        pieces = int(np.clip(np.ceil(gap / PIECE), 1, 40))
-        bends = generator.normal(0.0, 0.03 * gap / max(pieces, 2), size=(pieces, 3))
+        pieces = int(np.clip(np.ceil(gaps[node] / PIECE), 1, MOST_PIECES))
+        bends = generator.normal(0.0, 0.03 * gaps[node] / max(pieces, 2), size=(pieces, 3))
         bends[-1] = 0.0
-        for step in range(1, pieces + 1):
-            place = places[node] + (twig - places[node]) / (pieces - step + 1) + bends[step - 1]
-            points.append(place)
-            parents.append(node)
-            places[len(points) - 1] = place
-            reach[len(points) - 1] = reach[node] + np.linalg.norm(place - places[node])
-            node = len(points) - 1
-        tips.append(node)
-    parents = np.array(parents)
-    fed = np.zeros(len(points))
-    fed[tips] = 1.0
-    for node in range(len(points) - 1, 0, -1):
+        for step, bend in enumerate(bends):
+            places[known] = places[node] + (twig - places[node]) / (pieces - step) + bend
+            reach[known] = reach[node] + np.linalg.norm(places[known] - places[node])
+            parents[known] = node
+            node, known = known, known + 1
+        fed[node] = 1.0
+    for node in range(known - 1, 0, -1):
         fed[parents[node]] += fed[node]
-    radius = twig_radius * np.maximum(fed, 1.0) ** SHARE_EXPONENT
-    nodes = np.arange(1, len(points))
-    ends = 0.5 * (radius[parents[nodes]] + radius[nodes]) if len(nodes) else np.zeros(0)
-    ends = np.minimum(ends, 1.3 * radius[nodes])  # a twig that leaves a trunk is thin from its beginning
-    return Tubes(places[parents[nodes]], places[nodes], np.stack([ends, radius[nodes]], axis=1))
+    radius = twig_radius * fed[:known] ** SHARE_EXPONENT
+    parents = parents[1:known]
+    # a twig that leaves a trunk is thin from its beginning
+    begins = np.minimum(0.5 * (radius[parents] + radius[1:]), 1.3 * radius[1:])
+    return Tubes(places[parents], places[1:known], np.stack([begins, radius[1:]], axis=1))
 
 
 def beside(tubes: Tubes, *, least: float) -> Tubes:
@@ -109,13 +102,8 @@ def tube_share(tubes: Tubes, x: np.ndarray, y: np.ndarray, z: float, *, width: f
         width: of a pixel in mm; thinner tubes fill it in part.
     """
     share = np.zeros((x.shape[0], y.shape[1]), dtype=np.float32)
-    if not len(tubes):
-        return share
-    margin = tubes.radius.max(axis=1) + 0.5 * width
-    low, high = (
-        np.minimum(tubes.start, tubes.end) - margin[:, None],
-        np.maximum(tubes.start, tubes.end) + margin[:, None],
-    )
+    margin = tubes.radius.max(axis=1, keepdims=True) + 0.5 * width
+    low, high = np.minimum(tubes.start, tubes.end) - margin, np.maximum(tubes.start, tubes.end) + margin
     met = np.flatnonzero((low[:, 2] <= z) & (high[:, 2] >= z))
     columns, rows = x[:, 0], y[0]
     first = np.searchsorted(columns, low[met, 0]), np.searchsorted(rows, low[met, 1])

@@ -15,37 +15,32 @@ WORSE = ("critical", "severe", "critical", "moderate")  # of single slices, whic
 SLICES = 4  # of single slices for each patient asked for
 UNMASKED = {"mosmed": 3, "covid-19-20": 4}  # one patient in so many has no mask
 INFECTION = 3  # in Lung_and_Infection_Mask
+CT_SEG = ("COVID-19-CT-Seg_20cases", "Lung_Mask", "Infection_Mask", "Lung_and_Infection_Mask")  # its folders
+TOPS = (  # everything that a layout has at its top
+    *(*CT_SEG, "studies", "masks", "COVID-19-20_v2"),
+    *("tr_im.nii.gz", "tr_mask.nii.gz", "rp_im", "rp_msk", "Dataset"),
+)
 RADIOPAEDIA = (  # the real names; cases 10 and 29 are two scans each, here of one patient
-    "4_85506_1",
-    "7_85703_0",
-    "10_85902_1",
-    "10_85902_3",
-    "14_85914_0",
-    "27_86410_0",
-    "29_86490_1",
-    "29_86491_1",
-    "36_86526_0",
-    "40_86625_0",
+    *("4_85506_1", "7_85703_0", "10_85902_1", "10_85902_3", "14_85914_0"),
+    *("27_86410_0", "29_86490_1", "29_86491_1", "36_86526_0", "40_86625_0"),
 )
 
 
 def covid_19_ct_seg(out: Path, *, patients: int, seed: int, size: str) -> Iterator[str]:
     """COVID-19-CT-Seg: coronacases in HU and radiopaedia cases as 8-bit gray levels, by turns; three mask folders."""
-    folders = ("COVID-19-CT-Seg_20cases", "Lung_Mask", "Infection_Mask", "Lung_and_Infection_Mask")
-    for folder in folders:
+    for folder in CT_SEG:
         (out / folder).mkdir()
     for number in range(patients):
         gray, turn = number % 2 == 1, number // 2
         name = _radiopaedia(turn) if gray else f"coronacases_{turn + 1:03d}"
         who = (seed, 1, int(name.split("_")[1]) if gray else 1000 + turn)
         severity = "severe" if size == "ct" else SEVERITIES[who[-1] % 3 if gray else turn % 3]
-        series = "thick" if gray else "thin"
         chest = patient(who, severity=severity, size=size)
-        study = scan_volume(chest, (seed, 1, number), size=size, series=series, circle=not gray)
+        study = scan_volume(chest, (seed, 1, number), size=size, series="thick" if gray else "thin", circle=not gray)
         image = to_gray_volume(study.image) if gray else study.image
-        axes, masks = "RAS" if gray else "LAS", _masks(study)
-        for folder, volume in zip(folders, (image, *masks), strict=True):
-            save_nifti(volume, study, out / folder / f"{name}.nii.gz", axes=axes)
+        both = np.where(study.infection, np.uint8(INFECTION), study.lungs)
+        for folder, volume in zip(CT_SEG, (image, study.lungs, study.infection, both), strict=True):
+            save_nifti(volume, study, out / folder / f"{name}.nii.gz", axes="RAS" if gray else "LAS")
         yield name
 
 
@@ -61,8 +56,7 @@ def mosmed(out: Path, *, patients: int, seed: int, size: str) -> Iterator[str]:
         name = f"study_{first + (number if turn < 0 else turn // 3):04d}"
         folder = out / "studies" / f"CT-{grade}"
         folder.mkdir(parents=True, exist_ok=True)
-        chest = patient((seed, 2, number), severity=severity, size=size)
-        study = scan_volume(chest, (seed, 2, number), size=size, series="8 mm")
+        study = _scan((seed, 2, number), severity=severity, size=size, series="8 mm")
         save_nifti(study.image, study, folder / f"{name}.nii.gz")
         if turn < 0:
             save_nifti(study.infection, study, out / "masks" / f"{name}_mask.nii.gz")
@@ -81,10 +75,8 @@ def covid_19_20(out: Path, *, patients: int, seed: int, size: str) -> Iterator[s
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"volume-covid19-A-{3 + 8 * number:04d}"
         severity = "none" if number % 5 == 4 else SEVERITIES[number % 3]
-        chest = patient((seed, 3, number), severity=severity, size=size)
-        series = "thin" if number % 2 else "thick"
-        study = scan_volume(chest, (seed, 3, number), size=size, series=series)
-        axes = "LPI" if number % 2 else "LPS"
+        series, axes = ("thin", "LPI") if number % 2 else ("thick", "LPS")
+        study = _scan((seed, 3, number), severity=severity, size=size, series=series)
         save_nifti(study.image, study, folder / f"{stem}_ct.nii.gz", axes=axes)
         if labelled:
             save_nifti(study.infection, study, folder / f"{stem}_seg.nii.gz", axes=axes)
@@ -102,7 +94,7 @@ def medicalsegmentation(out: Path, *, patients: int, seed: int, size: str) -> It
     for number in range(count):
         severity = "none" if number % 8 == 7 else WORSE[number % 4]
         chest = patient((seed, 4, number), severity=severity, size=size)
-        part = scan_slice(chest, (seed, 4, number), pixels=None, matrix=matrix)
+        part = scan_slice(chest, (seed, 4, number), matrix=matrix)
         images[..., number], masks[..., number] = part.image, part.findings
         yield f"slice {number}"
     save_nifti(images, None, out / "tr_im.nii.gz")
@@ -110,8 +102,8 @@ def medicalsegmentation(out: Path, *, patients: int, seed: int, size: str) -> It
     for folder in ("rp_im", "rp_msk"):
         (out / folder).mkdir()
     for number in range(patients):
-        chest = patient((seed, 5, number), severity=SEVERITIES[number % 3], size=size)
-        study = scan_volume(chest, (seed, 5, number), size=size, series=("thick", "thin")[number % 2])
+        series = "thin" if number % 2 else "thick"
+        study = _scan((seed, 5, number), severity=SEVERITIES[number % 3], size=size, series=series)
         save_nifti(study.image, study, out / "rp_im" / f"{number + 1}.nii.gz", axes="RAS")
         save_nifti(study.findings, study, out / "rp_msk" / f"{number + 1}.nii.gz", axes="RAS")
         yield f"volume {number + 1}"
@@ -131,11 +123,10 @@ def covid_semiseg(out: Path, *, patients: int, seed: int, size: str) -> Iterator
                 (folder / name).mkdir(parents=True)
     count = SLICES * patients
     for number in range(count + patients):
-        who = 0 if number == count - 1 else number
-        shift = 0.0 if who == number else 2.0
+        who, shift = (0, 2.0) if number == count - 1 else (number, 0.0)
         chest = patient((seed, 6, who), severity=WORSE[who % 4], size=size)
         generator = np.random.default_rng((seed, 6, number, 4))
-        pixels = int(generator.integers(190, 460) if size == "full" else generator.integers(64, 100))
+        pixels = int(generator.integers(*((190, 460) if size == "full" else (64, 100))))
         part = scan_slice(chest, (seed, 6, who), pixels=pixels, shift=shift)
         window = tuple(float(value) for value in generator.uniform((-1150.0, 130.0), (-1000.0, 380.0)))
         folder, name = (training, str(number)) if number < count else (testing, str(number - count))
@@ -151,20 +142,6 @@ LAYOUTS: dict[str, Callable[..., Iterator[str]]] = {
     "medicalsegmentation": medicalsegmentation,
     "covid-semiseg": covid_semiseg,
 }
-TOPS = (  # everything that a layout has at its top
-    "COVID-19-CT-Seg_20cases",
-    "Lung_Mask",
-    "Infection_Mask",
-    "Lung_and_Infection_Mask",
-    "studies",
-    "masks",
-    "COVID-19-20_v2",
-    "tr_im.nii.gz",
-    "tr_mask.nii.gz",
-    "rp_im",
-    "rp_msk",
-    "Dataset",
-)
 
 
 def unmasked(layout: str, patients: int) -> int:
@@ -184,10 +161,9 @@ def _radiopaedia(turn: int) -> str:
     return "radiopaedia_" + (RADIOPAEDIA[turn] if turn < len(RADIOPAEDIA) else f"{31 + turn}_{87000 + turn}_0")
 
 
-def _masks(study: Study) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lungs (1 left, 2 right), infection (1), and both in one (3 infection)."""
-    infection = study.infection
-    return study.lungs, infection, np.where(infection, np.uint8(INFECTION), study.lungs)
+def _scan(key: tuple[int, ...], *, severity: str, size: str, series: str) -> Study:
+    """The one scan of a patient."""
+    return scan_volume(patient(key, severity=severity, size=size), key, size=size, series=series)
 
 
 def _save_pictures(folder: Path, name: str, gray: np.ndarray, mask: np.ndarray, *, quality: int) -> None:

@@ -62,16 +62,12 @@ def scan_volume(chest: Chest, key: tuple[int, ...], *, size: str, series: str, c
     grid = CT if size == "ct" else _grid(chest, generator, size=size, series=series)
     spare = grid.shape[2] * grid.spacing[2] - chest.torso.height
     bottom = -max(0.6 * spare, 0.5 * spare - 5.0) + 0.5 * grid.spacing[2]
-    centre = tuple(float(value) for value in generator.uniform(-6.0, 6.0, size=2))
+    aside, behind = generator.uniform(-6.0, 6.0, size=2).tolist()
+    centre = aside, behind + 8.0
+    kernel = "sharp" if series == "thin" else "soft"
+    noise, seed = float(generator.uniform(8.0, 20.0)), int(generator.integers(2**31))
     scanner = ChestScanner(
-        chest,
-        grid,
-        bottom=bottom,
-        centre=(centre[0], centre[1] + 8.0),
-        kernel="sharp" if series == "thin" else "soft",
-        noise=float(generator.uniform(8.0, 20.0)),
-        seed=int(generator.integers(2**31)),
-        circle=circle,
+        chest, grid, bottom=bottom, centre=centre, kernel=kernel, noise=noise, seed=seed, circle=circle
     )
     image = np.empty(grid.shape, np.int16, order="F")
     lungs, findings = (np.empty(grid.shape, np.uint8, order="F") for _ in range(2))
@@ -83,23 +79,21 @@ def scan_volume(chest: Chest, key: tuple[int, ...], *, size: str, series: str, c
     return Study(image, lungs, findings, spacing=grid.spacing, origin=tuple(round(float(v), 2) for v in place))
 
 
-def scan_slice(
-    chest: Chest, key: tuple[int, ...], *, pixels: int | None, matrix: int | None = None, shift: float = 0.0
-) -> Slice:
+def scan_slice(chest: Chest, key: tuple[int, ...], *, pixels: int = 0, matrix: int = 0, shift: float = 0.0) -> Slice:
     """One slice through the infection, or through the middle of a healthy chest.
 
     Args:
         chest: the patient.
         key: seed of the place and the noise.
-        pixels: height of a picture that is cropped to the lungs; None for the whole chest.
-        matrix: width and height of a picture of the whole chest.
+        pixels: height of a picture that is cropped to the lungs.
+        matrix: instead of `pixels`: width and height of a picture of the whole chest.
         shift: mm above the place that the key gives.
     """
     generator = np.random.default_rng((*key, 3))
     z, thickness = _level(chest, generator) + shift, float(generator.uniform(1.0, 6.0))
     noise, seed = float(generator.uniform(6.0, 40.0)), int(generator.integers(2**31))
     kernel = "sharp" if generator.random() < 0.5 else "soft"
-    if pixels is None:
+    if matrix:
         width = 2.06 * chest.torso.trunk[0] / matrix
         shape, centre = (matrix, matrix), (0.0, 8.0)
     else:

@@ -82,20 +82,19 @@ def outlines(heart: Heart, x: np.ndarray, y: np.ndarray, *, depth: float, squeez
         "LV" (cavity), "EPI" (outer border of the myocardium), "RV" (cavity), "RV_EPI" (its thin wall included),
         "ATRIA"; parts that the plane does not meet are +inf everywhere. The cavity lies in EPI; RV and EPI are apart.
     """
-    nowhere = np.full(x.shape, np.inf)
+    parts = dict.fromkeys(("LV", "EPI", "RV", "RV_EPI", "ATRIA"), np.full(x.shape, np.inf))
     length = heart.length * (1.0 - SHORTENING * heart.ejection * squeeze)
     level = (depth - (heart.length - length)) / length  # 0 at the base, 1 at the end of the cavity
     distance, angle = np.hypot(x, y), np.arctan2(y, x)
     if level < 0.0:
-        atria = _ellipse(x - 0.5 * heart.rv_width * np.cos(heart.septum), y, 1.9 * heart.radius, 1.15 * heart.radius)
-        return {"LV": nowhere, "EPI": nowhere, "RV": nowhere, "RV_EPI": nowhere, "ATRIA": atria}
+        shifted = x - 0.5 * heart.rv_width * np.cos(heart.septum)
+        return parts | {"ATRIA": _ellipse(shifted, y, 1.9 * heart.radius, 1.15 * heart.radius)}
     inner, outer = _borders(heart, angle, level=level, length=length, squeeze=squeeze)
     epi = distance - outer
-    parts = {"LV": nowhere if level >= 1.0 else distance - inner, "EPI": epi, "ATRIA": nowhere}
+    if level < 1.0:
+        parts["LV"] = distance - inner
     rv = _right(heart, x, y, reach=float(np.mean(outer)), level=level / 0.92, squeeze=squeeze)
-    parts["RV"] = np.maximum(rv, -epi)
-    parts["RV_EPI"] = rv - 3.0
-    return parts
+    return parts | {"EPI": epi, "RV": np.maximum(rv, -epi), "RV_EPI": rv - 3.0}
 
 
 def _borders(
@@ -111,14 +110,11 @@ def _borders(
     if level > 1.0:  # the cap below the cavity
         outer = wall * np.sqrt(max(0.0, 1.0 - ((level - 1.0) * length / wall) ** 2))
     bump = np.exp(-0.5 * (np.angle(np.exp(1j * (angle - heart.lesion))) / 0.6) ** 2)
-    inner, outer = inner + np.zeros_like(angle), outer + np.zeros_like(angle)
     if heart.group == "HCM":
         outer = outer + 0.35 * (outer - inner) * bump
     if heart.group == "MINF" and 0.2 < level <= 1.0:
-        inner, outer = (
-            inner + bump * 0.8 * (relaxed - inner),
-            outer + bump * (relaxed + 0.5 * wall - outer),
-        )
+        inner = inner + bump * 0.8 * (relaxed - inner)
+        outer = outer + bump * (relaxed + 0.5 * wall - outer)
     form = sum(
         amplitude * np.cos(order * (angle - direction))
         for order, (amplitude, direction) in zip((2, 3), heart.harmonics, strict=True)

@@ -13,6 +13,14 @@ from pipeline.phantoms.heart import Heart, outlines
 # liver and muscle as dark as the myocardium, so that no window of intensities separates a ventricle.
 LUNG, MUSCLE, LIVER, MYO, BLOOD, FAT = 0.07, 0.3, 0.36, 0.33, 1.0, 1.0
 
+# Bright blobs: how many, where (across, down, and along the axis from here to the apex), half axes (in the plane, along
+# the axis), brightness, whether in the belly, whether hollow.
+BLOBS = (
+    (14, (-75.0, 95.0), (-95.0, 25.0), -10.0, (2.0, 5.0), (8.0, 30.0), (0.7, 1.1), False, False),  # vessels in the lung
+    (3, (-30.0, 75.0), (70.0, 150.0), 0.0, (14.0, 30.0), (25.0, 60.0), (0.8, 1.1), True, True),  # stomach and bowel
+    (9, (-80.0, 40.0), (55.0, 140.0), -10.0, (2.5, 8.0), (10.0, 35.0), (0.6, 1.0), True, False),  # vessels in the liver
+)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -112,10 +120,8 @@ class Scanner:
             return np.full(x.shape, np.inf)
         radius = -float(cavity.min())
         angle = self.heart.septum + np.pi + (1.1 if direction else -1.1)
-        blob = _ellipsoid(
-            x - share * radius * np.cos(angle), y - share * radius * np.sin(angle), size * radius, size * radius
-        )
-        return np.maximum(blob, cavity + 1.0)
+        u, v = x - share * radius * np.cos(angle), y - share * radius * np.sin(angle)
+        return np.maximum(_ellipsoid(u, v, size * radius, size * radius), cavity + 1.0)
 
     def _paint(self, image: np.ndarray, distance: np.ndarray, value: float, *, soft: float | None = None) -> None:
         """Cover what lies inside an outline; a voxel on the border gets the share of it that is inside."""
@@ -125,21 +131,15 @@ class Scanner:
 
 def _draw_blobs(generator: np.random.Generator, extent: float) -> list[tuple]:
     """Ellipsoids: centre and half axes in mm (from the heart's axis at the base), brightness, whether in the belly."""
-    blobs = []
-    for _ in range(14):  # vessels in the lung
-        place = generator.uniform(-75.0, 95.0), generator.uniform(-95.0, 25.0), generator.uniform(-10.0, extent)
-        half = *generator.uniform(2.0, 5.0, size=2), generator.uniform(8.0, 30.0)
-        blobs.append((*place, *half, BLOOD * generator.uniform(0.7, 1.1), False))
-    for _ in range(3):  # stomach and bowel, about as large as a ventricle
-        place = generator.uniform(-30.0, 75.0), generator.uniform(70.0, 150.0), generator.uniform(0.0, extent)
-        half = *generator.uniform(14.0, 30.0, size=2), generator.uniform(25.0, 60.0)
-        blobs.append((*place, *half, BLOOD * generator.uniform(0.8, 1.1), True))
-        ring = tuple(0.55 * value for value in half)
-        blobs.append((*place, *ring, generator.choice([LUNG, MUSCLE, MYO, FAT]), True))
-    for _ in range(9):  # vessels in the liver
-        place = generator.uniform(-80.0, 40.0), generator.uniform(55.0, 140.0), generator.uniform(-10.0, extent)
-        half = *generator.uniform(2.5, 8.0, size=2), generator.uniform(10.0, 35.0)
-        blobs.append((*place, *half, BLOOD * generator.uniform(0.6, 1.0), True))
+    between, blobs = generator.uniform, []
+    for count, across, down, above, inplane, along, brightness, low, hollow in BLOBS:
+        for _ in range(count):
+            place = between(*across), between(*down), between(above, extent)
+            half = *between(*inplane, size=2), between(*along)
+            blobs.append((*place, *half, BLOOD * between(*brightness), low))
+            if hollow:
+                ring = tuple(0.55 * value for value in half)
+                blobs.append((*place, *ring, generator.choice([LUNG, MUSCLE, MYO, FAT]), low))
     return blobs
 
 
