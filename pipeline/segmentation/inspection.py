@@ -12,8 +12,9 @@ import numpy as np
 
 from pipeline.errors import DataError, Problem
 from pipeline.segmentation.memory import check_memory
-from pipeline.volumes import Names, affine, has_geometry, is_nifti, is_picture, names_of, spacing
+from pipeline.volumes import affine, has_geometry, is_nifti, is_picture, names_of, spacing, trimmed
 from pipeline.volumes.itk import read_itk
+from pipeline.volumes.names import Names
 from pipeline.volumes.nifti import load_nifti, nifti_parts
 from pipeline.volumes.pictures import read_picture, read_picture_folder
 
@@ -137,7 +138,7 @@ def _parts(path: Path) -> tuple[tuple[int, ...], Iterable[np.ndarray]]:
     """The shape, and the voxels in parts with the first axis fastest; colour as several such volumes in a row."""
     if is_nifti(path):
         image = load_nifti(path)
-        return _trimmed(image.shape), nifti_parts(path, image)
+        return trimmed(image.shape), nifti_parts(path, image)
     if not has_geometry(path):
         voxels = read_picture(path) if is_picture(path) else read_picture_folder(path)
         return voxels.shape[-3:], [channel.ravel(order="F") for channel in voxels.reshape(-1, *voxels.shape[-3:])]
@@ -151,8 +152,8 @@ def _itk_parts(path: Path) -> tuple[tuple[int, ...], Iterable[np.ndarray]]:
         remedy = "Split it into single volumes, or convert the cine series to NIfTI"
         raise DataError(Problem(str(path), "a volume with three axes", f"{len(shape)} axes", remedy))
     if image.GetNumberOfComponentsPerPixel() > 1:
-        return _trimmed(shape), [np.zeros(1, "u1, u1")]  # one record per voxel, as NIfTI's RGB
-    return _trimmed(shape), _slabs(image)
+        return trimmed(shape), [np.zeros(1, "u1, u1")]  # one record per voxel, as NIfTI's RGB
+    return trimmed(shape), _slabs(image)
 
 
 def _slabs(image: Any) -> Iterator[np.ndarray]:
@@ -161,13 +162,6 @@ def _slabs(image: Any) -> Iterator[np.ndarray]:
 
     for part in SimpleITK.GetArrayViewFromImage(image):
         yield np.array(part).ravel()
-
-
-def _trimmed(shape: Iterable[int]) -> tuple[int, ...]:
-    sizes = [int(size) for size in shape]
-    while len(sizes) > 3 and sizes[-1] == 1:
-        sizes.pop()
-    return tuple(sizes)
 
 
 def _chosen(parts: Iterable[np.ndarray], shape: tuple[int, ...], index: int | None) -> Iterator[np.ndarray]:

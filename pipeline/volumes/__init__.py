@@ -1,21 +1,19 @@
 """Volumes as files: grids in millimetres, masks on exactly the grid of their image, every format read alike."""
 
 from pipeline.volumes.grid import (
-    PICTURE_AFFINE,
     affine,
     has_geometry,
     read_image,
     shape,
     slice_axis,
     spacing,
-    voxel_ml,
+    trimmed,
 )
-from pipeline.volumes.masks import GRID_FIELDS, read_mask, write_mask
+from pipeline.volumes.masks import read_mask, write_mask
 from pipeline.volumes.names import (
     ITK_SUFFIXES,
     NIFTI_SUFFIXES,
     PICTURE_SUFFIXES,
-    Names,
     first_name,
     is_nifti,
     is_picture,
@@ -25,12 +23,9 @@ from pipeline.volumes.names import (
 )
 
 __all__ = [
-    "GRID_FIELDS",
     "ITK_SUFFIXES",
     "NIFTI_SUFFIXES",
-    "PICTURE_AFFINE",
     "PICTURE_SUFFIXES",
-    "Names",
     "affine",
     "first_name",
     "has_geometry",
@@ -44,6 +39,6 @@ __all__ = [
     "slice_axis",
     "spacing",
     "suffix_of",
-    "voxel_ml",
+    "trimmed",
     "write_mask",
 ]

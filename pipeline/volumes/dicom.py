@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,9 @@ def read_series(folder: str | Path) -> Any:
     import SimpleITK
 
     names = _one_series(Path(folder))
-    _check_positions(folder, names)
-    try:
-        if len(names) == 1:
-            return SimpleITK.ReadImage(names[0])
-        reader = SimpleITK.ImageSeriesReader()
-        reader.SetFileNames(names)
-        return reader.Execute()
-    except RuntimeError as error:
-        why = str(error).strip().splitlines()[-1]
-        raise DataError(Problem(str(folder), "a readable DICOM series", why, "Export the series again")) from error
+    with _readable(folder):
+        _check_positions(folder, names)
+        return SimpleITK.ReadImage(names if len(names) > 1 else names[0])
 
 
 def series_headers(folder: str | Path) -> list[Any]:
@@ -55,8 +49,14 @@ def series_headers(folder: str | Path) -> list[Any]:
     Raises:
         DataError: a header that cannot be read.
     """
-    try:
+    with _readable(folder):
         return [_header(str(file)) for file in _files(Path(folder)) if _is_dicom(file)]
+
+
+@contextmanager
+def _readable(folder: str | Path) -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:
         why = str(error).strip().splitlines()[-1]
         raise DataError(Problem(str(folder), "a readable DICOM series", why, "Export the series again")) from error
@@ -77,11 +77,8 @@ def _one_series(folder: Path) -> list[str]:
             return names
     if len(series) > 1:
         listing = "; ".join(f"{uid} ({len(files)} files)" for uid, files in sorted(series.items()))
-        raise DataError(
-            Problem(
-                str(folder), "one DICOM series", f"{len(series)}: {listing}", "Put each series into a folder of its own"
-            )
-        )
+        remedy = "Put each series into a folder of its own"
+        raise DataError(Problem(str(folder), "one DICOM series", f"{len(series)}: {listing}", remedy))
     return next(iter(series.values()))
 
 
@@ -104,10 +101,11 @@ def _by_position(names: list[str]) -> list[str] | None:
 
 def _check_positions(folder: str | Path, names: list[str]) -> None:
     """GDCM sorts by position but fills no gap: a missing slice would silently stretch the heart."""
-    positions = [_position(name) for name in names]
-    if len(names) < 2 or any(position is None for position in positions):
+    headers = [_header(name) for name in names]
+    if len(names) < 2 or not all(header.HasMetaDataKey(POSITION) for header in headers):
         return
-    steps = np.diff(np.array(positions), axis=0)
+    positions = np.array([_floats(header, POSITION) for header in headers])
+    steps = np.diff(positions, axis=0)
     distances = np.linalg.norm(steps, axis=1)
     usual = float(np.median(distances))
     if len(np.unique(np.round(positions, 3), axis=0)) < len(positions):
@@ -119,11 +117,6 @@ def _check_positions(folder: str | Path, names: list[str]) -> None:
     else:
         return
     raise DataError(Problem(str(folder), "evenly spaced slices", found, remedy))
-
-
-def _position(name: str) -> tuple[float, ...] | None:
-    header = _header(name)
-    return tuple(_floats(header, POSITION)) if header.HasMetaDataKey(POSITION) else None
 
 
 def _header(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,14 @@ def read_image(path: str | Path) -> np.ndarray:
     return SimpleITK.GetArrayFromImage(as_volume(read_itk(path), path)).T
 
 
+def trimmed(shape: Iterable[int]) -> tuple[int, ...]:
+    """A shape without axes of length one behind the third."""
+    sizes = [int(size) for size in shape]
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    return tuple(sizes)
+
+
 def has_geometry(path: str | Path) -> bool:
     """Whether an image says where its voxels lie in mm: every format but pictures and folders of them."""
     return not is_picture(path) and not (is_picture_folder(path) and not is_series_folder(path))
@@ -73,20 +81,10 @@ def spacing(path: str | Path) -> tuple[float, float, float]:
     found = (found + [1.0] * 3)[:3] if axes > 2 else [*found[:2], 1.0]
     found = [abs(value) for value in found]  # some writers keep the sign of the axis in pixdim
     if not all(np.isfinite(value) and value > 0 for value in found):
-        raise DataError(
-            Problem(
-                str(path),
-                "voxel spacings above 0 mm",
-                " x ".join(f"{value:g}" for value in found),
-                "Convert the image again, or set pixdim in its header",
-            )
-        )
+        told = " x ".join(f"{value:g}" for value in found)
+        remedy = "Convert the image again, or set pixdim in its header"
+        raise DataError(Problem(str(path), "voxel spacings above 0 mm", told, remedy))
     return found[0], found[1], found[2]
-
-
-def voxel_ml(path: str | Path) -> float:
-    """The volume of one voxel in millilitres; raises DataError as `spacing` does."""
-    return float(np.prod(spacing(path))) / 1000.0
 
 
 def slice_axis(spacing: Sequence[float], shape: Sequence[int] = (), *, ratio: float = 1.5) -> int:

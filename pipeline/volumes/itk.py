@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import math
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +10,15 @@ import numpy as np
 from pipeline.errors import DataError, Problem
 from pipeline.volumes.dicom import read_series
 
-HEADER = 2**20  # bytes that hold the header of any .nrrd
-BLOCK = 2**20
-
 
 def read_itk(path: str | Path) -> Any:
-    """Read .mha, .mhd, .nrrd, .nrrd.gz or the folder of one DICOM series as a SimpleITK image; raises DataError."""
+    """Read .mha, .mhd, .nrrd or the folder of one DICOM series as a SimpleITK image; raises DataError."""
     import SimpleITK
 
     if Path(path).is_dir():
         return read_series(path)
     try:
-        with _plain(path) as plain:
-            return SimpleITK.ReadImage(str(plain))
-    except DataError:
-        raise
+        return SimpleITK.ReadImage(str(path))
     except Exception as error:
         raise unreadable(path, error) from error
 
@@ -42,9 +31,8 @@ def itk_header(path: str | Path) -> Any:
         return read_itk(path)
     reader = SimpleITK.ImageFileReader()
     try:
-        with _plain(path, HEADER) as plain:
-            reader.SetFileName(str(plain))
-            reader.ReadImageInformation()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
     except Exception as error:
         raise unreadable(path, error) from error
     return reader
@@ -85,29 +73,3 @@ def unreadable(path: str | Path, error: Exception) -> DataError:
     return DataError(
         Problem(str(path), "a readable image", f"one that is not ({why[:160]})", "Copy or convert the file again")
     )
-
-
-@contextmanager
-def _plain(path: str | Path, most: int | None = None) -> Iterator[Path]:
-    """The path itself, or for .nrrd.gz (which ITK does not know) a decompressed copy for as long as the context.
-
-    With `most` only that many bytes of it; else the whole, which may be no longer than its own header says.
-    """
-    path = Path(path)
-    if not path.name.lower().endswith(".nrrd.gz"):
-        yield path
-        return
-    limit = _unpacked_length(path) if most is None else most
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / path.name[: -len(".gz")]
-        with gzip.open(path, "rb") as packed, plain.open("wb") as unpacked:
-            for start in range(0, limit, BLOCK):
-                unpacked.write(packed.read(min(BLOCK, limit - start)))
-            if most is None and packed.read(1):  # also makes gzip compare its checksum
-                raise ValueError("more voxels than its header tells of")
-        yield plain
-
-
-def _unpacked_length(path: Path) -> int:
-    """The most bytes that a .nrrd.gz may unpack to: its header and 16 bytes for each voxel."""
-    return HEADER + 16 * math.prod(itk_header(path).GetSize())

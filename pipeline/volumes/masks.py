@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.volumes.grid import has_geometry, shape
+from pipeline.volumes.grid import has_geometry, shape, trimmed
 from pipeline.volumes.itk import itk_header, read_itk
-from pipeline.volumes.names import ITK_SUFFIXES, Names, first_name, is_nifti, is_picture, suffix_of
+from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, Names, first_name, is_nifti, is_picture, suffix_of
 from pipeline.volumes.nifti import load_nifti, raw_header, read_nifti
 from pipeline.volumes.pictures import read_label_picture, read_picture_folder, write_label_picture
 
@@ -62,7 +61,26 @@ def write_mask(
         DataError: the shapes differ, the image cannot be read, the formats do not fit, or the file exists.
         ValueError: a value is not an integer of the type.
     """
-    return _write(_whole(mask, dtype), first_name(like), Path(output), index, overwrite)
+    like, output = first_name(like), Path(output)
+    array = _whole(mask, dtype)
+    if output.exists() and not overwrite:
+        remedy = "Ask for it to be overwritten, or write elsewhere"
+        raise DataError(Problem(str(output), "no file of that name", "one that exists", remedy))
+    _check_formats(like, output)
+    array = _fitted(array, shape(like), like, index)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{uuid.uuid4().hex[:8]}.{output.name}")
+    try:
+        if is_nifti(like):
+            _write_nifti(array, like, temporary, index)
+        elif is_picture(output):
+            write_label_picture(array, temporary)
+        else:
+            _write_itk(array, like, temporary, index)
+        os.replace(temporary, output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return output
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -83,37 +101,18 @@ def read_mask(path: str | Path) -> np.ndarray:
     return _whole(SimpleITK.GetArrayFromImage(read_itk(path)).T)
 
 
-def _write(array: np.ndarray, like: str | Path, output: Path, index: int | None, overwrite: bool) -> Path:
-    if output.exists() and not overwrite:
-        remedy = "Ask for it to be overwritten, or write elsewhere"
-        raise DataError(Problem(str(output), "no file of that name", "one that exists", remedy))
-    writer = _writer(like, output)
-    array = _fitted(array, shape(like), like, index)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{uuid.uuid4().hex[:8]}.{output.name}")
-    try:
-        writer(array, like, temporary, index)
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return output
-
-
-def _writer(like: str | Path, output: Path) -> Callable[..., None]:
+def _check_formats(like: str | Path, output: Path) -> None:
     suffix = suffix_of(output)
     if is_nifti(like):
-        if is_nifti(output):
-            return _write_nifti
+        fits = is_nifti(output)
         expected = "a mask name ending in .nii.gz for a NIfTI image"
         remedy = "Name it .nii.gz: no other format keeps both affines of NIfTI"
-    elif is_picture(like) and suffix == ".png":
-        return _write_picture
-    elif is_nifti(output) or suffix in ITK_SUFFIXES:
-        return _write_itk
     else:
+        fits = suffix in (*NIFTI_SUFFIXES, *ITK_SUFFIXES) or (is_picture(like) and suffix == ".png")
         expected = "a mask name ending in .png, .nii.gz, .mha or .nrrd"
         remedy = "Give it one of these; .png is for the masks of pictures"
-    raise DataError(Problem(output.name, expected, f"{output.suffix!r}", remedy))
+    if not fits:
+        raise DataError(Problem(output.name, expected, f"{output.suffix!r}", remedy))
 
 
 def _whole(mask: np.ndarray, dtype: type[np.unsignedinteger] = np.uint8) -> np.ndarray:
@@ -163,10 +162,6 @@ def _move_to_slice(header: Any, image: Any, index: int) -> None:
             header[field][3] += index * header[field][2]
 
 
-def _write_picture(array: np.ndarray, like: str | Path, temporary: Path, index: int | None) -> None:
-    write_label_picture(array, temporary)
-
-
 def _write_itk(array: np.ndarray, like: str | Path, temporary: Path, index: int | None) -> None:
     import SimpleITK
 
@@ -191,33 +186,16 @@ def _write_itk(array: np.ndarray, like: str | Path, temporary: Path, index: int 
 
 def _fitted(array: np.ndarray, wanted: tuple[int, ...], like: str | Path, index: int | None) -> np.ndarray:
     if index is not None:
-        wanted = _padded(wanted) if len(wanted) > 3 else wanted
-        _check_index(like, wanted, index)
+        wanted = trimmed(wanted)
+        if len(wanted) > 3 or not 0 <= index < (*wanted, 1)[2]:
+            found = f"shape {' x '.join(map(str, wanted))}"
+            remedy = "Correct the datalist; slices count from 0 along the third axis"
+            raise DataError(Problem(str(like), f"a volume with a slice {index}", found, remedy))
         wanted = (*wanted[:2], 1)[: len(wanted)]
-    if _padded(array.shape) == _padded(wanted):
+    if trimmed((*array.shape, 1, 1)) == trimmed((*wanted, 1, 1)):
         return array.reshape(wanted)  # a 2D image, or a fourth axis of length one
     if len(wanted) == 4 and array.shape == wanted[:3]:
         return array
-    raise DataError(
-        Problem(
-            str(like),
-            f"a mask of the image's shape {' x '.join(map(str, wanted))}",
-            f"one of {' x '.join(map(str, array.shape))}",
-            "Restore the mask to the original grid before it is written",
-        )
-    )
-
-
-def _check_index(image: str | Path, size: tuple[int, ...], index: int) -> None:
-    depth = size[2] if len(size) > 2 else 1
-    if not 0 <= index < depth or len(size) > 3:
-        found = " x ".join(map(str, size))
-        remedy = "Correct the datalist; slices count from 0 along the third axis"
-        raise DataError(Problem(str(image), f"a volume with a slice {index}", f"shape {found}", remedy))
-
-
-def _padded(size: tuple[int, ...]) -> tuple[int, ...]:
-    size = (*size, *(1,) * (3 - len(size)))
-    while len(size) > 3 and size[-1] == 1:
-        size = size[:-1]
-    return size
+    expected = f"a mask of the image's shape {' x '.join(map(str, wanted))}"
+    remedy = "Restore the mask to the original grid before it is written"
+    raise DataError(Problem(str(like), expected, f"one of {' x '.join(map(str, array.shape))}", remedy))

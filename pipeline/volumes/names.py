@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
-ITK_SUFFIXES = (".mha", ".mhd", ".nrrd.gz", ".nrrd", ".nhdr")
+ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 Names = str | Path | Sequence[str | Path]
@@ -38,7 +38,7 @@ def mask_name(case: str, image: Names) -> str:
         return f"{case}.png"
     if suffix in (".mha", ".mhd"):
         return f"{case}.mha"  # one file: a .mhd and its .raw could not be renamed together
-    if suffix in (".nrrd", ".nrrd.gz", ".nhdr"):
+    if suffix in (".nrrd", ".nhdr"):
         return f"{case}.nrrd"
     return f"{case}.nii.gz"
 

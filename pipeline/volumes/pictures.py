@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,7 @@ def read_picture(path: str | Path) -> np.ndarray:
     Raises:
         DataError: unreadable, truncated, or several pages.
     """
-    with _opened(path) as picture:
-        pixels = np.asarray(_plain(picture))
+    pixels = np.asarray(_plain(_opened(path)))
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., 0]
     if pixels.ndim == 3:
@@ -54,16 +53,17 @@ def read_label_picture(path: str | Path) -> np.ndarray:
     Raises:
         DataError: as `read_picture`; also true colour, and JPEG, whose compression smears numbers along every border.
     """
-    with _opened(path) as picture:
-        if picture.format in ("JPEG", "MPO") or picture.info.get("compression") == "jpeg":
-            remedy = "Take the mask that was saved without loss, as PNG"
-            found = "JPEG, which changes numbers along every border"
-            raise DataError(Problem(str(path), "a mask with exact label numbers", found, remedy))
-        pixels = np.asarray(picture)
-        if picture.mode in ("LA", "La", "PA"):
-            pixels = pixels[..., 0]
-        elif pixels.ndim == 3 and picture.mode in ("RGB", "RGBA", "RGBX"):
-            pixels = pixels[..., 0] if (pixels[..., :3] == pixels[..., :1]).all() else pixels
+    picture = _opened(path)
+    if picture.format in ("JPEG", "MPO") or picture.info.get("compression") == "jpeg":
+        remedy = "Take the mask that was saved without loss, as PNG"
+        found = "JPEG, which changes numbers along every border"
+        raise DataError(Problem(str(path), "a mask with exact label numbers", found, remedy))
+    pixels = np.asarray(picture)
+    is_grey = (
+        pixels.ndim == 3 and picture.mode in ("RGB", "RGBA", "RGBX") and (pixels[..., :3] == pixels[..., :1]).all()
+    )
+    if picture.mode in ("LA", "La", "PA") or is_grey:
+        pixels = pixels[..., 0]
     if pixels.ndim != 2:
         raise DataError(Problem(str(path), "a mask of label numbers", "a colour picture", COLOUR_REMEDY))
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else _native(pixels)
@@ -72,26 +72,15 @@ def read_label_picture(path: str | Path) -> np.ndarray:
 
 def header_shape(path: str | Path) -> tuple[int, int, int]:
     """(X, Y, 1) of a picture as it is stored, not yet turned; nothing is decoded; raises DataError."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return (*picture.size, 1)
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    with _header(path) as picture:
+        return (*picture.size, 1)
 
 
 def picture_shape(path: str | Path) -> tuple[int, int, int]:
     """(X, Y, 1) of a picture as it is shown, from its header alone; raises DataError where that cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(ORIENTATION) in TURNED
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    return (height, width, 1) if turned else (width, height, 1)
+    with _header(path) as picture:
+        width, height = picture.size
+        return (height, width, 1) if picture.getexif().get(ORIENTATION) in TURNED else (width, height, 1)
 
 
 def write_label_picture(labels: np.ndarray, output: str | Path) -> None:
@@ -134,17 +123,15 @@ def slice_files(folder: str | Path) -> list[Path]:
     files = sorted(_pictures(Path(folder)), key=lambda file: _number_key(file.stem))
     if not files:
         raise DataError(Problem(str(folder), "a folder of pictures", "none in it", "Give the folder with the slices"))
-    numbers = np.array(
-        [_numbers(file.stem) for file in files if len(_numbers(file.stem)) == len(_numbers(files[0].stem))]
-    )
+    numbered = [[int(number) for number in re.findall(r"\d+", file.stem)] for file in files]
+    numbers = np.array([found for found in numbered if len(found) == len(numbered[0])])
     steps = np.diff(numbers, axis=0)
     uneven = len(numbers) < len(files) or not numbers.size or (steps != steps[:1]).any() or not steps.any(axis=1).all()
     if len(files) > 1 and uneven:
         expected = "slices numbered in their names, without gaps"
         found = f"{len(files)} pictures from {files[0].name} to {files[-1].name} with other names or numbers among them"
-        raise DataError(
-            Problem(str(folder), expected, found, "Look for missing slices, or for pictures of other kinds")
-        )
+        remedy = "Look for missing slices, or for pictures of other kinds"
+        raise DataError(Problem(str(folder), expected, found, remedy))
     return files
 
 
@@ -175,25 +162,32 @@ def folder_shape(folder: str | Path) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
-    """The picture, decoded and turned upright; what goes wrong becomes one line."""
-    from PIL import Image, ImageOps
+def _header(path: str | Path) -> Iterator[Any]:
+    """Pillow's picture of a file, not decoded yet; what goes wrong within the block becomes one line."""
+    from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            pages = getattr(picture, "n_frames", 1) if picture.format in ("TIFF", "PNG", "GIF") else 1
-            if pages == 1:
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
+            yield picture
     except DataError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error
-    if pages > 1:
-        remedy = "Save each page as a picture of its own, or the stack as NIfTI"
-        raise DataError(Problem(str(path), "one picture", f"{pages} pages", remedy))
-    upright.format = picture.format
-    yield upright
+
+
+def _opened(path: str | Path) -> Any:
+    """The picture, decoded and turned upright; raises DataError."""
+    from PIL import ImageOps
+
+    with _header(path) as picture:
+        pages = getattr(picture, "n_frames", 1) if picture.format in ("TIFF", "PNG", "GIF") else 1
+        if pages > 1:
+            remedy = "Save each page as a picture of its own, or the stack as NIfTI"
+            raise DataError(Problem(str(path), "one picture", f"{pages} pages", remedy))
+        picture.load()
+        upright = ImageOps.exif_transpose(picture)
+        upright.format = picture.format
+        return upright
 
 
 def _plain(picture: Any) -> Any:
@@ -211,10 +205,6 @@ def _native(pixels: np.ndarray) -> np.ndarray:
 
 def _pictures(folder: Path) -> Iterator[Path]:
     return (file for file in folder.iterdir() if is_picture(file) and not file.name.startswith(".") and file.is_file())
-
-
-def _numbers(stem: str) -> Sequence[int]:
-    return [int(number) for number in re.findall(r"\d+", stem)]
 
 
 def _number_key(stem: str) -> list[tuple[int, int, str]]:

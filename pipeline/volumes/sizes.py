@@ -93,10 +93,10 @@ def _held(path: Path) -> int | None:
         start = stream.read(2**14).lower()
     if path.suffix.lower() in (".mhd", ".nhdr") or b"\ndata file:" in start or b"\ndatafile:" in start:
         return None
-    if not any(mark in start for mark in (b"encoding: raw", b"elementdatafile = local")):
-        packed = start.startswith(b"\x1f\x8b") or b"encoding: gz" in start
-        return length * DEFLATE if packed else None
-    return length * (DEFLATE if b"compresseddata = true" in start else 1)
+    is_local = b"elementdatafile = local" in start
+    if b"encoding: gz" in start or (is_local and b"compresseddata = true" in start):
+        return length * DEFLATE
+    return length if is_local or b"encoding: raw" in start else None
 
 
 def _voxel_bytes(header: object) -> int:

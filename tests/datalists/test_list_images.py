@@ -21,8 +21,8 @@ def cases(root):
 
 def test_all_suffixes_are_found_in_subfolders_and_sorted(tmp_path):
     fill(tmp_path, "b.nii", "a/x.nii.gz", "c.mha", "d.mhd", "d.raw", "e.nrrd", "F.NII.GZ", "g.txt")
-    fill(tmp_path, "h.png", "i.JPG", "j.jpeg", "k.bmp", "l.tif", "m.tiff", "n.gif", "o.nrrd.gz", "p.nhdr")
-    assert sorted(cases(tmp_path)) == ["F", "b", "c", "d", "e", "h", "i", "j", "k", "l", "m", "o", "p", "x"]
+    fill(tmp_path, "h.png", "i.JPG", "j.jpeg", "k.bmp", "l.tif", "m.tiff", "n.gif", "o.nhdr")
+    assert sorted(cases(tmp_path)) == ["F", "b", "c", "d", "e", "h", "i", "j", "k", "l", "m", "o", "x"]
     paths = [item["image"] for item in list_images(tmp_path)]
     assert paths == sorted(paths)
 
@@ -72,4 +72,4 @@ def test_nothing_to_segment_is_one_line(tmp_path, name):
         list_images(tmp_path / name)
     assert len(caught.value.problems) == 1
     if name != "missing":
-        assert ".nii.gz, .nii, .mha, .mhd, .nrrd.gz, .nrrd, .nhdr, .png, .jpg" in str(caught.value)
+        assert ".nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .png, .jpg" in str(caught.value)

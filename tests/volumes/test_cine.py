@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from image_files import acdc_like
 
-from pipeline.volumes import GRID_FIELDS, read_mask, write_mask
+from pipeline.volumes import read_mask, write_mask
 from pipeline.volumes.cine import heart_cycle, join_masks, split_frames
+from pipeline.volumes.masks import GRID_FIELDS
 
 SERIES = np.random.default_rng(0).integers(0, 900, (6, 5, 4, 3)).astype(np.int16)
 
