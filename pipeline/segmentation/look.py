@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.segmentation.inspection import ImageInfo, inspect
-from pipeline.volumes import first_name, has_geometry, is_picture, read_mask, shape
+from pipeline.volumes import first_name, has_geometry, is_picture, read_mask, shape, trimmed
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def look(
     damage = ""
     if mask is not None:
         try:
-            found = _trimmed(read_mask(mask).shape)
+            found = trimmed((*read_mask(mask).shape, 1, 1))
         except Exception as error:  # any library's
             damage = str(error).splitlines()[0] if str(error) else type(error).__name__
             if isinstance(error, DataError):
@@ -62,7 +61,7 @@ def _check_shape(mask: str, found: tuple[int, ...], image: str | list[str], inde
     if Path(name).is_dir() and has_geometry(name):
         return  # a DICOM series tells its shape only when all of it is read
     try:
-        wanted = _trimmed(shape(name))
+        wanted = trimmed((*shape(name), 1, 1))
     except DataError:
         return  # the image is gone or broken, its mask is not
     wanted = (*wanted[:2], 1) if index is not None else wanted
@@ -70,33 +69,3 @@ def _check_shape(mask: str, found: tuple[int, ...], image: str | list[str], inde
         expected = f"a mask of the image's shape {' x '.join(map(str, wanted))}"
         remedy = "Move it away, or let it be done again with --overwrite"
         raise DataError(Problem(mask, expected, f"one of {' x '.join(map(str, found))}", remedy))
-
-
-def _trimmed(size: tuple[int, ...]) -> tuple[int, ...]:
-    size = (*size, *(1,) * (3 - len(size)))
-    while len(size) > 3 and size[-1] == 1:
-        size = size[:-1]
-    return size
-
-
-def to_reply(result: Look | Exception) -> dict[str, Any]:
-    """A look, or the error in its place, as JSON can carry it."""
-    from dataclasses import asdict
-
-    if isinstance(result, DataError):
-        return {"problems": [problem.to_dict() for problem in result.problems]}
-    if isinstance(result, Exception):
-        return {"error": f"{type(result).__name__}: {str(result)[:240]}"}
-    return asdict(result)
-
-
-def from_reply(reply: dict[str, Any]) -> Look:
-    """The look of a reply; raises the error that stands in its place."""
-    if "problems" in reply:
-        raise DataError([Problem(**problem) for problem in reply["problems"]])
-    if "error" in reply:
-        raise RuntimeError(reply["error"])
-    info = reply["info"]
-    if info is not None:
-        info = ImageInfo(**{**info, "shape": tuple(info["shape"]), "spacing": tuple(info["spacing"])})
-    return Look(info, reply["damage"], reply["seconds"])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
-import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from pipeline.errors import DataError, Problem
-from pipeline.segmentation.look import Look, from_reply, look, to_reply
+from pipeline.segmentation.look import Look, look
+from pipeline.volumes import first_name
 
 _idle: list[Looker] = []  # one process serves the calls of a program one after the other
 
@@ -30,22 +31,25 @@ class Looker:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
         self.busy = False  # whether an answer is due
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: Connection
         self.start()
 
     def start(self) -> None:
         """Start the process, if it does not run."""
         if self._process is None or self._process.poll() is not None:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            self._line, theirs = Pipe()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from {__name__} import serve; serve()"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what libraries say beside their error
-                env=environment,
+                [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # libraries print where they like, also beside their error
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 start_new_session=True,  # Ctrl-C is for this process alone
             )
+            theirs.close()
 
     def __call__(self, image: str | list[str], *, timeout: float | None = None, **options: Any) -> Look:
         """Look at one case; see `pipeline.segmentation.look.look` for the options and errors.
@@ -57,44 +61,37 @@ class Looker:
         if self.busy:  # the caller gave up on it
             self.close()
         self.start()
-        assert self._process is not None
         self.busy = True
-        request = {"folder": os.getcwd(), "image": image, **options}  # the caller may have changed its folder since
-        with contextlib.suppress(BrokenPipeError):  # it has just ended: there will be no answer
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        line = self._answer(timeout)
+        with contextlib.suppress(OSError):  # it has just ended: there will be no answer
+            self._line.send((os.getcwd(), {"image": image, **options}))  # the caller may have changed its folder since
+        answer = self._answer(timeout)
         self.busy = False
-        if line.endswith(b"\n"):
-            return from_reply(json.loads(line))
-        found = f"one that ended the process which read it (code {self._process.wait()})"
-        file = str(image if isinstance(image, str) else image[0])
-        raise DataError(Problem(file, "a readable image", found, "Convert the file again, or leave it out"))
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            found = f"one that ended the process which read it (code {self._process.wait()})"
+            file = str(first_name(image))
+            raise DataError(Problem(file, "a readable image", found, "Convert the file again, or leave it out"))
+        return answer
 
     def close(self) -> None:
         """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                with contextlib.suppress(BrokenPipeError):  # a request that it did not take
-                    stream.close()
+            self._line.close()
             self._process = None
         self.busy = False
 
-    def _answer(self, timeout: float | None) -> bytes:
-        end = None if timeout is None else time.monotonic() + timeout
-        answer = b""
-        while not answer.endswith(b"\n"):
-            left = None if end is None else max(0.0, end - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left)[0]:
-                self.close()
-                raise TimedOutError(f"reading it took longer than {timeout:g} s")
-            block = os.read(self._process.stdout.fileno(), 2**16)
-            if not block:
-                break
-            answer += block
-        return answer
+    def _answer(self, timeout: float | None) -> Look | Exception | None:
+        """What the process sent; None where it ended instead."""
+        try:
+            if self._line.poll(timeout):
+                return self._line.recv()
+        except (EOFError, OSError):
+            return None
+        self.close()
+        raise TimedOutError(f"reading it took longer than {timeout:g} s")
 
 
 def borrow() -> Looker:
@@ -112,21 +109,23 @@ def give_back(looker: Looker) -> None:
         _idle.append(looker)
 
 
-def serve() -> None:
-    """One request a line on stdin, one reply a line on stdout, until stdin ends."""
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # libraries print where they like
-    for line in sys.stdin.buffer:
-        start = time.perf_counter()
-        request = json.loads(line)
-        try:
-            os.chdir(request.pop("folder"))
-            reply = to_reply(look(**request))
-            reply["seconds"] = time.perf_counter() - start
-        except Exception as error:  # any library's
-            reply = to_reply(error)
-        replies.write(json.dumps(reply).encode() + b"\n")
-        replies.flush()
+def serve(number: int) -> None:
+    """Answer each request that comes through the connection of this file descriptor, until it is closed."""
+    line = Connection(number)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            line.send(_reply(*line.recv()))
+
+
+def _reply(folder: str, request: dict[str, Any]) -> Look | Exception:
+    start = time.perf_counter()
+    try:
+        os.chdir(folder)
+        return replace(look(**request), seconds=time.perf_counter() - start)
+    except DataError as error:
+        return error
+    except Exception as error:  # any library's, which may not be one that can be sent
+        return RuntimeError(f"{type(error).__name__}: {str(error)[:240]}")
 
 
 @atexit.register
