@@ -144,8 +144,13 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def processes() -> int:
+    """How many processes torchrun started; 1 where this one is alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _several() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return processes() > 1
 
 
 def leave(code: int) -> NoReturn:

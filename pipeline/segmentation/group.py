@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline import endings
 from pipeline.errors import DataError, Problem
 from pipeline.volumes import names_of
 
@@ -34,8 +35,8 @@ class Group:
     """
 
     def __init__(self) -> None:
-        self.size = int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_ADDR" in os.environ else 1
-        self.rank = int(os.environ["RANK"]) if self.size > 1 else 0
+        self.size = endings.processes() if _is_launched() else 1
+        self.rank = endings.rank() if self.size > 1 else 0
         self._store = _store() if self.size > 1 else None
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True, name="volseg-heartbeat")
@@ -112,18 +113,17 @@ class Group:
 
         Others wait for it; 1 where it never comes.
         """
-        if self._store is None or self.is_first:
-            if self._store is not None:
-                self._store.set("told/0", json.dumps(code))
+        if self._store is None:
             return code
-        try:
-            first = _Others(self._store, [0])
+        if self.is_first:
+            self._store.set("told/0", json.dumps(code))
+            return code
+        first = _Others(self._store, [0])
+        with suppress(RuntimeError):  # the store went with the first process
             while first.left:
                 for verdict in first.news("told"):
                     return int(verdict)
                 time.sleep(POLL)
-        except RuntimeError:  # the store went with the first process
-            pass
         return 1
 
     def close(self) -> None:
@@ -166,8 +166,12 @@ def let_the_first_speak() -> None:
 
     torchrun ends the others as soon as the first one has ended with an error.
     """
-    if "MASTER_ADDR" in os.environ and int(os.environ.get("RANK", "0")) > 0:
+    if _is_launched() and endings.rank() > 0:
         time.sleep(LAST_WORDS)
+
+
+def _is_launched() -> bool:
+    return "MASTER_ADDR" in os.environ
 
 
 def _store() -> Any:

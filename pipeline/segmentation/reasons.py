@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.endings import NO_SPACE
 from pipeline.errors import DataError
 
 NO_ENTRY = "is not defined in the config"  # MONAI's words for a reference to nothing; why it looked lies further in
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last where a limit on the size of files is set
 
 
 def root_cause(error: BaseException, *, name_files: bool = False) -> str:
@@ -30,7 +29,7 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that caused it, says that there is no room left for a file."""
-    return any(isinstance(one, OSError) and one.errno in FULL for one in _chain(error))
+    return any(isinstance(one, OSError) and one.errno in NO_SPACE for one in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

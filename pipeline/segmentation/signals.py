@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pipeline.segmentation.looker import TimedOutError
@@ -39,40 +39,33 @@ def time_limit(seconds: float | None, step: str) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, *others)  # somebody else's, for example a test's
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
+def terminable() -> AbstractContextManager[None]:
     """Let SIGTERM end the block as Ctrl-C does, by Terminated; only in the main thread."""
-    if not _in_main_thread():
-        yield
-        return
 
     def terminate(*_: Any) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return _handled({signal.SIGTERM: terminate})
 
 
-@contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed() -> AbstractContextManager[None]:
     """Ignore Ctrl-C and SIGTERM for a few last lines; only in the main thread."""
-    if not _in_main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN))
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
     """What a shell expects of a program that was interrupted: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def _handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    before = {n: signal.signal(n, handler) for n, handler in handlers.items()} if _in_main_thread() else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _in_main_thread() -> bool:
