@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,31 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.files import read_json, write_text
-from pipeline.segmentation.workplace import left_behind, workplace
-
-NAME = "manifest.json"
+from pipeline.files import read_json
+from pipeline.segmentation.results import MANIFEST
+from pipeline.segmentation.workplace import left_behind, workplace, write_json
 
 
 def read_runs(output: str | Path) -> list[dict[str, Any]]:
     """The runs that an output folder's manifest tells of, oldest first; raises DataError where it is unreadable."""
-    path = Path(output) / NAME
+    path = Path(output) / MANIFEST
     return list(read_json(path)["runs"]) if path.is_file() else []
 
 
 def add_run(output: str | Path, run: Mapping[str, Any], *, by_way_of: str | Path | None = None) -> Path:
-    """Append one run to the manifest, which is made where it is missing.
-
-    Args:
-        output: the folder of the manifest.
-        run: as `pipeline.segmentation.results.record` gives it.
-        by_way_of: a folder of the same file system that takes the unfinished file; default `output`.
-    """
+    """Append one run (`pipeline.segmentation.results.record`) to the manifest, which is made where it is missing."""
     content = {"version": 1, "runs": [*read_runs(output), dict(run)]}
-    text = json.dumps(content, indent=2, default=str) + "\n"
-    unnamed = write_text(Path(by_way_of or output) / NAME, text, overwrite=True)
-    os.replace(unnamed, Path(output) / NAME)
-    return Path(output) / NAME
+    return write_json(Path(output) / MANIFEST, content, by_way_of=by_way_of)
 
 
 def add_killed_runs(output: Path) -> int:

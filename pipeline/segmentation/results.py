@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
 
 
+MANIFEST = "manifest.json"
 DONE, EXISTS, FAILED, TIMED_OUT = "done", "exists", "failed", "timed out"
 # how a run ended; others: interrupted, terminated, disk full, error
 COMPLETED, KILLED, SILENT = "completed", "killed", "a process fell silent"
@@ -75,7 +76,6 @@ class Summary:
 
     cases: list[CaseResult]
     output: Path
-    manifest: Path
     asked: int
     ended: str = COMPLETED
     verdict: int | None = None
@@ -93,7 +93,7 @@ class Summary:
         named = (DONE, "done"), (EXISTS, "existed already"), (FAILED, "FAILED"), (TIMED_OUT, "TIMED OUT")
         told = [f"{counts[outcome]} {word}" for outcome, word in named if counts[outcome]]
         told += [f"{left} NOT TRIED"] if (left := self.asked - len(self.cases)) else []
-        line = printable(f"{', '.join(told)}; results in {self.output}, details in {self.manifest}")
+        line = printable(f"{', '.join(told)}; results in {self.output}, details in {self.output / MANIFEST}")
         if self.ended == COMPLETED:
             return line
         return f"{line}\nstopped: {self.ended}; the same command does what is missing"
@@ -112,15 +112,4 @@ def record(runner: BundleRunner, program: dict[str, str], options: dict[str, Any
         "complete": False,
         "ended": KILLED,
         "cases": [],
-    }
-
-
-def finished(entry: dict[str, Any], runner: BundleRunner, results: list[CaseResult], ended: str) -> dict[str, Any]:
-    """The run of `record` with its cases and its end."""
-    return {
-        **entry,
-        "precision": runner.precision,
-        "complete": len(results) == entry["asked"],
-        "ended": ended,
-        "cases": [result.entry() for result in results],
     }

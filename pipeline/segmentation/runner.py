@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from glob import escape
@@ -19,6 +19,7 @@ from monai.data import MetaTensor
 
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
+from pipeline.metrics import lesions_among
 from pipeline.segmentation.reasons import root_cause
 from pipeline.structures import numbers_of
 from pipeline.volumes import first_name, is_picture
@@ -28,22 +29,16 @@ WEIGHTS = ("checkpoint", "load_weights")  # both, or neither where a network has
 
 
 @dataclass
-class Run:
-    """One segmented image: its mask, other files of the case (CASE_*) that postprocessing wrote beside it, and the
-    seconds to read and preprocess, of the network, to restore and write."""
-
-    mask: Path
-    seconds: dict[str, float]
-    others: list[Path] = field(default_factory=list)
-
-
-@dataclass
 class Work:
-    """An item between two steps: what its transforms made of it, and the seconds of the steps so far."""
+    """An image on its way: what its transforms made of it, the seconds of the steps so far (to read and preprocess, of
+    the network, to restore and write), and in the end its mask and the other files (CASE_*) that postprocessing wrote.
+    """
 
     item: Mapping[str, Any]
     data: dict[str, Any]
     seconds: dict[str, float]
+    mask: Path | None = None
+    others: list[Path] = field(default_factory=list)
 
 
 class BundleRunner:
@@ -59,7 +54,7 @@ class BundleRunner:
     Attributes:
         labels: structure name -> number, or numbers where structures overlap (`pipeline.structures`), without the
             background.
-        lesions: the bundle's `lesions` as far as its labels have them (structure -> organ that holds it), or None.
+        lesions: the bundle's `lesions` as far as its labels have them (structure -> organ that holds it).
         channels: the bundle's `in_channels`, 1 where it does not say.
         checkpoints: the files of the weights; none where the bundle has no `checkpoint`, several for an ensemble.
         precision: "float32", or what autocast made of it; known after the first call.
@@ -82,24 +77,23 @@ class BundleRunner:
         self.folder = self.config.parent.parent if self.config.parent.name == "configs" else self.config.parent
         self.name = self.folder.resolve().name
         self.version = _version(self.config)
-        self._parser = self._parse(output_dir, weights, device, dict(overrides or {}))
+        self.output_dir = Path(output_dir)
+        self._parser = self._parse(weights, device, dict(overrides or {}))
         self.checkpoints = self._find_checkpoints()
         self.weights_sha256 = _digest(self.checkpoints)
         self.device = self._usable_device()
-        self.output_dir = Path(output_dir)
         labels = self._get("labels")
         named = numbers_of(labels, source=str(self.config))
         self.labels: dict[str, int | list[int]] = {name: labels[name] for name in named}
-        lesions = self._get("lesions") if "lesions" in self._parser else None
-        self.lesions = {name: organ for name, organ in (lesions or {}).items() if name in named} or None
-        self.channels = self._get("in_channels") if "in_channels" in self._parser else 1
+        self.lesions = lesions_among(self.labels, self._option("lesions", None))
+        self.channels = self._option("in_channels", 1)
         if not isinstance(self.channels, int) or self.channels < 1:
             problem = Problem(str(self.config), "'in_channels': a whole number", repr(self.channels), "Write 1, or 3")
             raise DataError(problem)
         self.precision = "unknown"
         self._load()
 
-    def __call__(self, item: Mapping[str, Any]) -> Run:
+    def __call__(self, item: Mapping[str, Any]) -> Work:
         """Segment one item {"image": path or paths, "case": name}: `read`, `compute` and `write` in turn."""
         return self.write(self.compute(self.read(item)))
 
@@ -123,97 +117,83 @@ class BundleRunner:
         work.seconds["network"] = time.perf_counter() - start
         return work
 
-    def write(self, work: Work) -> Run:
+    def write(self, work: Work) -> Work:
         """Let the bundle's own postprocessing write the mask; the work's data is given up."""
         start = time.perf_counter()
         data, work.data = work.data, {}
         with torch.no_grad():
-            mask = Path(self._postprocessing(data)["mask"])
-        others = sorted(path for path in self.output_dir.glob(f"{escape(work.item['case'])}_*") if path != mask)
-        return Run(mask, {**work.seconds, "write": time.perf_counter() - start}, others)
+            work.mask = Path(self._postprocessing(data)["mask"])
+        files = self.output_dir.glob(f"{escape(work.item['case'])}_*")
+        work.others = sorted(path for path in files if path != work.mask)
+        work.seconds["write"] = time.perf_counter() - start
+        return work
 
-    def _parse(
-        self, output_dir: str | Path, weights: str | Path | None, device: str | None, overrides: dict[str, Any]
-    ) -> ConfigParser:
+    def _parse(self, weights: str | Path | None, device: str | None, overrides: dict[str, Any]) -> ConfigParser:
         parser = _read(self.config)
         missing = [key for key in NEEDED if key not in parser]
         missing += [key for key in WEIGHTS if key not in parser and any(other in parser for other in WEIGHTS)]
         if missing:
             remedy = "Compare it with bundles/acdc/inference.json"
             raise DataError([Problem(str(self.config), f"the entry {key!r}", "none", remedy) for key in missing])
-        _check_overrides(parser, overrides)
-        parser["bundle_root"] = str(self.folder)
-        parser.update(overrides)
-        parser["output_dir"] = str(output_dir)
         if weights is not None and "checkpoint" not in parser:
             remedy = "Leave --weights out"
             raise DataError(Problem(str(self.config), "a bundle with weights", "one that has nothing to load", remedy))
-        if weights is not None:
-            parser["checkpoint"] = str(weights)
-        if device is not None:
-            parser["device"] = f"$torch.device({device!r})"
+        _check_overrides(parser, overrides)
+        given = {
+            "checkpoint": weights and str(weights),
+            "device": device and f"$torch.device({device!r})",
+            "output_dir": str(self.output_dir),
+        }
+        parser["bundle_root"] = str(self.folder)
+        parser.update(overrides | {key: value for key, value in given.items() if value is not None})
         return parser
 
     def _load(self) -> None:
         self._network = self._get("network")
-        try:
+        remedy = "Give the weights of this network, or the network of these weights"
+        with _told(", ".join(map(str, self.checkpoints)), "weights of this bundle's network", remedy):
             if self.checkpoints:
                 self._parser.get_parsed_content("load_weights")
-        except Exception as error:
-            why = root_cause(error)
-            remedy = "Give the weights of this network, or the network of these weights"
-            file = ", ".join(map(str, self.checkpoints))
-            raise DataError(Problem(file, "weights of this bundle's network", why, remedy)) from error
         if isinstance(self._network, torch.nn.Module):
             self._network.eval()
             self._network.register_forward_pre_hook(self._note_precision)
         self._preprocessing = self._get("preprocessing")
         self._inferer = self._get("inferer")
         self._postprocessing = self._get("postprocessing")
-        self._autocast = self._get("autocast") if "autocast" in self._parser else nullcontext
+        self._autocast = self._option("autocast", nullcontext)
 
     def _find_checkpoints(self) -> list[Path]:
-        if "checkpoint" not in self._parser:
-            return []
-        found = self._get("checkpoint")
+        found = self._option("checkpoint", [])
         paths = [Path(str(path)) for path in (found if isinstance(found, list | tuple) else [found])]
-        remedy = (
-            f"Train them (python -m monai.bundle run training --config_file {self.folder}/train.json) "
-            "or give a file with --weights"
-        )
-        missing = [
-            Problem(str(path), "trained weights", "no such file", remedy) for path in paths if not path.is_file()
-        ]
+        training = f"python -m monai.bundle run training --config_file {self.folder}/train.json"
+        remedy = f"Train them ({training}) or give a file with --weights"
+        missing = [path for path in paths if not path.is_file()]
         if missing:
-            raise DataError(missing)
+            raise DataError(Problem(str(path), "trained weights", "no such file", remedy) for path in missing)
         return paths
 
     def _usable_device(self) -> torch.device:
-        try:
+        remedy = "Choose another device, for example cpu"
+        with _told(str(self._parser["device"]), "a device of this machine", remedy):
             device = torch.device(self._parser.get_parsed_content("device"))
             torch.empty(1, device=device)
-        except Exception as error:
-            remedy = "Choose another device, for example cpu"
-            problem = Problem(str(self._parser["device"]), "a device of this machine", root_cause(error), remedy)
-            raise DataError(problem) from error
-        return device
+            return device
+
+    def _option(self, key: str, default: Any) -> Any:
+        return self._get(key) if key in self._parser else default
 
     def _get(self, key: str) -> Any:
-        try:
+        remedy = "Mend this entry, or what it refers to; the same goes for what --set gave"
+        with _told(str(self.config), f"an entry {key!r} that can be built", remedy):
             return self._parser.get_parsed_content(key)
-        except Exception as error:  # MONAI wraps whatever was raised in several of its own
-            remedy = "Mend this entry, or what it refers to; the same goes for what --set gave"
-            problem = Problem(str(self.config), f"an entry {key!r} that can be built", root_cause(error), remedy)
-            raise DataError(problem) from error
 
     def _check_channels(self, item: Mapping[str, Any], image: Any) -> None:
         if "in_channels" not in self._parser or len(image) == self.channels:
             return
+        file = first_name(item["image"])
         expected = f"{self.channels} channel{'s' * (self.channels > 1)} (in_channels)"
-        in_colour = len(image) == len("RGB") and is_picture(first_name(item["image"]))
-        found = f"{len(image)} (red, green and blue)" if in_colour else str(len(image))
-        remedy = "Save it in grey, or give all files of the case"
-        raise DataError(Problem(str(first_name(item["image"])), expected, found, remedy))
+        found = f"{len(image)} (red, green and blue)" if len(image) == 3 and is_picture(file) else str(len(image))
+        raise DataError(Problem(str(file), expected, found, "Save it in grey, or give all files of the case"))
 
     def _note_precision(self, network: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         kind = self.device.type
@@ -236,6 +216,15 @@ def find_config(bundle: str | Path) -> Path:
     raise DataError(Problem(str(bundle), "a bundle with inference.json", found, "Give a folder such as bundles/acdc"))
 
 
+@contextmanager
+def _told(file: str, expected: str, remedy: str) -> Iterator[None]:
+    """Whatever goes wrong within the block is told as bad input."""
+    try:
+        yield
+    except Exception as error:  # MONAI wraps whatever was raised in several of its own
+        raise DataError(Problem(file, expected, root_cause(error), remedy)) from error
+
+
 def _read(config: Path) -> ConfigParser:
     parser = ConfigParser()
     try:
@@ -250,8 +239,7 @@ def _check_overrides(parser: ConfigParser, overrides: dict[str, Any]) -> None:
     known = [str(key) for key in parser.get()]
     problems = []
     for name in overrides:
-        top = name.replace("::", "#").split("#")[0]
-        if top not in known:
+        if (top := name.replace("::", "#").split("#")[0]) not in known:
             close = get_close_matches(top, known, n=1)
             remedy = f"Did you mean {close[0]!r}" if close else "See the keys of inference.json"
             problems.append(Problem(name, "an entry of inference.json", "none of that name", remedy))
@@ -261,9 +249,7 @@ def _check_overrides(parser: ConfigParser, overrides: dict[str, Any]) -> None:
 
 def _version(config: Path) -> str | None:
     metadata = config.with_name("metadata.json")
-    if not metadata.is_file():
-        return None
-    content = read_json(metadata)
+    content = read_json(metadata) if metadata.is_file() else None
     return content.get("version") if isinstance(content, dict) else None
 
 
@@ -274,6 +260,5 @@ def _digest(checkpoints: list[Path]) -> str | None:
     digest = hashlib.sha256()
     for checkpoint in checkpoints:
         with checkpoint.open("rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()

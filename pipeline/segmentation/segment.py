@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,14 @@ from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.group import Group
 from pipeline.segmentation.intake import find_cases
 from pipeline.segmentation.line import Line
-from pipeline.segmentation.looker import Looker, borrow, give_back
-from pipeline.segmentation.manifest import NAME, add_killed_runs, add_run, describe_program, read_runs
+from pipeline.segmentation.looker import borrow, give_back
+from pipeline.segmentation.manifest import add_killed_runs, add_run, describe_program, read_runs
 from pipeline.segmentation.reasons import is_disk_full
-from pipeline.segmentation.results import COMPLETED, SILENT, CaseResult, Summary, finished, record
+from pipeline.segmentation.results import COMPLETED, MANIFEST, SILENT, CaseResult, Summary, record
 from pipeline.segmentation.signals import Terminated, terminable, undisturbed
 from pipeline.segmentation.statistics import save_statistics
 from pipeline.segmentation.steps import Settings, Steps
 from pipeline.segmentation.workplace import workplace, writing
-from pipeline.structures import Labels
 from pipeline.volumes import mask_name, names_of
 
 if TYPE_CHECKING:
@@ -95,7 +94,9 @@ def segment(
     settings = Settings(overwrite, preview, statistics, progress, timeout, max_memory)
     options = {"inputs": inputs, "overwrite": overwrite, "preview": preview, "statistics": statistics, "ahead": ahead}
     options |= {"timeout": timeout, "max_memory": max_memory, "overrides": dict(overrides or {})}
-    with terminable(), _looker() as looker:
+    with terminable(), ExitStack() as stack:
+        looker = borrow()
+        stack.callback(give_back, looker)
         from pipeline.segmentation.runner import BundleRunner  # loads torch and monai
 
         group = Group()
@@ -160,7 +161,7 @@ class _Run:
         parts = self.group.gather(mine, hurry=hurry, wait=lambda: bar.update(max(0, self.group.count() - bar.n)))
         if not self.group.is_first:
             verdict = None if hurry else self.group.agree(0)
-            return Summary(self.results, self.output, self.output / NAME, len(self.results), ended, verdict)
+            return Summary(self.results, self.output, len(self.results), ended, verdict)
         with undisturbed():
             ends = [part["ended"] for part in parts]
             silent = [SILENT] if len(parts) < self.group.size and not hurry else []
@@ -170,7 +171,7 @@ class _Run:
                 self.echo(result.line())
             order = {item["case"]: index for index, item in enumerate(self.items)}
             results = sorted(self.results + others, key=lambda result: order[result.case])
-            summary = Summary(results, self.output, self.output / NAME, len(self.items), ended)
+            summary = Summary(results, self.output, len(self.items), ended)
             self._save(summary)
             self.echo(summary.line())
             self.group.agree(summary.exit_code)
@@ -179,26 +180,24 @@ class _Run:
     def _save(self, summary: Summary) -> None:
         try:
             if self.settings.statistics:
-                _save_statistics(summary, self.runner.labels, self.scratch)
-            add_run(
-                self.output,
-                finished(self.entry, self.runner, summary.cases, summary.ended),
-                by_way_of=self.scratch,
-            )
+                self._save_statistics(summary.cases)
+            run = self.entry | {
+                "precision": self.runner.precision,  # known once the network was called
+                "complete": len(summary.cases) == summary.asked,
+                "ended": summary.ended,
+                "cases": [result.entry() for result in summary.cases],
+            }
+            add_run(self.output, run, by_way_of=self.scratch)
         except OSError as error:
             if not is_disk_full(error):
                 raise
             summary.ended = "disk full"
-            self.echo(printable(f"no room left in {self.output} for {NAME}, which does not tell of this run"))
+            self.echo(printable(f"no room left in {self.output} for {MANIFEST}, which does not tell of this run"))
 
-
-@contextmanager
-def _looker() -> Iterator[Looker]:
-    looker = borrow()
-    try:
-        yield looker
-    finally:
-        give_back(looker)
+    def _save_statistics(self, results: list[CaseResult]) -> None:
+        measured = (result for result in results if result.volumes is not None)
+        cases = {result.case: {"image": result.image, "mask": result.mask, **result.volumes} for result in measured}
+        save_statistics(self.output / STATISTICS, cases, self.runner.labels, by_way_of=self.scratch)
 
 
 def _begin(inputs: list[str | Path], output: Path, bundle: str | Path) -> list[dict[str, Any]]:
@@ -233,12 +232,3 @@ def _announcement(items: list[dict[str, Any]], runner: BundleRunner, output: Pat
     version = f" {runner.version}" if runner.version else ""
     weights = ", ".join(map(str, runner.checkpoints)) or "no weights"
     return printable(f"{number} by {runner.name}{version} ({weights}) on {runner.device} -> {output}")
-
-
-def _save_statistics(summary: Summary, labels: Labels, scratch: Path) -> None:
-    cases = {
-        result.case: {"image": result.image, "mask": result.mask, **result.volumes}
-        for result in summary.cases
-        if result.volumes is not None
-    }
-    save_statistics(summary.output / STATISTICS, cases, labels, by_way_of=scratch)

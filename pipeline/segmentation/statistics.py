@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.files import read_json, write_text
+from pipeline.files import read_json
+from pipeline.segmentation.workplace import write_json
 from pipeline.structures import Labels, numbers_of
 from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing
 from pipeline.volumes.cine import heart_cycle
@@ -82,17 +81,11 @@ def measure(
 def save_statistics(
     path: str | Path, cases: Mapping[str, Any], labels: Labels, *, by_way_of: str | Path | None = None
 ) -> Path:
-    """Write statistics.json, replacing the entries of these cases and keeping those of others.
-
-    `by_way_of` is a folder of the same file system that takes the unfinished file; default that of `path`.
-    """
+    """Write statistics.json, replacing the entries of these cases and keeping those of others."""
     path = Path(path)
     before = read_json(path)["cases"] if path.is_file() else {}
     content = {"version": 1, "unit": "ml", "notes": NOTES, "labels": dict(labels), "cases": {**before, **cases}}
-    text = json.dumps(content, indent=2) + "\n"
-    unnamed = write_text(Path(by_way_of or path.parent) / path.name, text, overwrite=True)
-    os.replace(unnamed, path)
-    return path
+    return write_json(path, content, by_way_of=by_way_of)
 
 
 def _structures(values: np.ndarray, voxel_ml: float | None, labels: Labels, across: int) -> dict[str, Any]:
@@ -102,7 +95,8 @@ def _structures(values: np.ndarray, voxel_ml: float | None, labels: Labels, acro
     found = {}
     for name, numbers in numbers_of(labels).items():
         voxels = int(counts[list(numbers)].sum())
-        size = {"ml": round(voxels * voxel_ml, 4)} if voxel_ml else {"ml": None, "percent": _percent(voxels, values)}
+        percent = round(100 * voxels / values.size, 4)
+        size = {"ml": round(voxels * voxel_ml, 4)} if voxel_ml else {"ml": None, "percent": percent}
         found[name] = {**size, "voxels": voxels, "touches_border": not on_edge.isdisjoint(numbers)}
     return found
 
@@ -128,18 +122,14 @@ def _lesions(
 def _shares(lesion: np.ndarray, organ: np.ndarray | None, grid: Any, name: str) -> dict[str, Any]:
     from pipeline.metrics.affected import affected
 
-    sides = ("both", "left", "right")
     shares = affected(lesion, organ, grid, name=name) if organ is not None else {"reason": NO_ORGAN}
+
+    def told(key: str) -> dict[str, float | None]:
+        known = {side: shares.get(side) for side in ("both", "left", "right")}
+        return {side: round(share[key], 4) if share else None for side, share in known.items()}
+
     return {
-        f"organ_{grid.unit()}": {side: _rounded(shares.get(side), "size") for side in sides},
-        "affected_percent": {side: _rounded(shares.get(side), "percent") for side in sides},
+        f"organ_{grid.unit()}": told("size"),
+        "affected_percent": told("percent"),
         "reason": shares["reason"] or None,
     }
-
-
-def _rounded(share: Mapping[str, float] | None, key: str) -> float | None:
-    return round(share[key], 4) if share else None
-
-
-def _percent(voxels: int, values: np.ndarray) -> float:
-    return round(100 * voxels / values.size, 4)

@@ -25,7 +25,7 @@ from pipeline.volumes import first_name, mask_name
 from pipeline.volumes.cine import join_masks, split_frames
 
 if TYPE_CHECKING:
-    from pipeline.segmentation.runner import BundleRunner, Run, Work
+    from pipeline.segmentation.runner import BundleRunner, Work
 
 READING = 900.0  # seconds to read a file where no limit was asked for: only a drive that hangs takes as long
 
@@ -73,6 +73,7 @@ class Case:
         self.work = None
 
 
+@dataclass
 class Steps:
     """The steps, in the order in which a case goes through them; none raises what goes wrong with the case.
 
@@ -82,21 +83,12 @@ class Steps:
         runs: the manifest's earlier runs, which say whose masks are there.
     """
 
-    def __init__(
-        self,
-        runner: BundleRunner,
-        output: Path,
-        place: Workplace,
-        looker: Looker,
-        settings: Settings,
-        runs: list[dict[str, Any]],
-    ) -> None:
-        self.runner = runner
-        self.output = output
-        self.place = place
-        self.looker = looker
-        self.settings = settings
-        self.runs = runs
+    runner: BundleRunner
+    output: Path
+    place: Workplace
+    looker: Looker
+    settings: Settings
+    runs: list[dict[str, Any]]
 
     def prepare(self, case: Case) -> None:
         """Look at the case's files in a process of their own, then read the image; a cine is only looked at."""
@@ -172,8 +164,8 @@ class Steps:
         try:
             inspect(frame["image"])  # one frame may be empty where the series is not
             with time_limit(self.settings.timeout, f"computing {frame['case']}"):
-                run = self.runner(frame)
-            return self._take(run, case, run.mask)
+                work = self.runner(frame)
+            return self._take(work, case, work.mask)
         except TimedOutError:
             raise
         except Exception as error:
@@ -183,36 +175,31 @@ class Steps:
             file = str(first_name(case.item["image"]))
             raise DataError(Problem(file, "a mask of every frame", found, "Look at this frame")) from error
 
-    def _take(self, run: Run, case: Case, mask: Path) -> Path:
-        """Give the files of a run their names, the mask last: where it is, everything is."""
-        for stage, seconds in run.seconds.items():
+    def _take(self, work: Work, case: Case, mask: Path) -> Path:
+        """Give the files of a work their names, the mask last: where it is, everything is."""
+        for stage, seconds in work.seconds.items():
             case.result.seconds[stage] += seconds
-        for file in run.others:
-            case.result.others.append(str(self._named(file)))
+        for file in work.others:
+            os.replace(file, self.output / file.name)
+            case.result.others.append(str(self.output / file.name))
         if case.result.is_failure:
             raise RuntimeError("the case was given up")  # it took too long; nobody waits for its mask any more
-        if run.mask != mask:
-            os.replace(run.mask, mask)
+        os.replace(work.mask, mask)
         return mask
-
-    def _named(self, file: Path) -> Path:
-        os.replace(file, self.output / file.name)
-        return self.output / file.name
 
     def _extras(self, case: Case) -> None:
         item, result = case.item, case.result
         if self.settings.statistics:
-            options = {"lesions": self.runner.lesions} if self.runner.lesions else {}
-            result.volumes = measure(case.mask, item["image"], self.runner.labels, **options)
-        name = f"{result.case}_preview.png"
-        is_wanted = self.settings.overwrite or result.outcome == DONE or not (self.output / name).exists()
+            result.volumes = measure(case.mask, item["image"], self.runner.labels, lesions=self.runner.lesions)
+        preview = self.output / f"{result.case}_preview.png"
+        is_wanted = self.settings.overwrite or result.outcome == DONE or not preview.exists()
         if self.settings.preview and is_wanted:
             from pipeline.segmentation.preview import draw_preview
 
-            picture = self.place.masks / name
+            picture = self.place.masks / preview.name
             options = {"title": result.case, "index": item.get("slice"), "overwrite": True}
             draw_preview(item["image"], case.mask, self.runner.labels, picture, **options)
-            self._named(picture)
+            os.replace(picture, preview)
 
     def _other_weights(self, case: str) -> str:
         made_by = weights_of(self.runs, case)

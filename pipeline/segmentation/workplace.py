@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
+from pipeline.files import write_text
 
 PREFIX = ".volseg-"
 LOCK, JOURNAL = "lock", "journal.jsonl"
@@ -71,6 +72,16 @@ def writing(output: Path) -> Iterator[None]:
         remedy = "Choose another folder, or make room on its disk"
         found = f"one that is not ({error.strerror or error})"
         raise DataError(Problem(str(output), "a folder that can be written to", found, remedy)) from error
+
+
+def write_json(path: Path, content: Any, *, by_way_of: str | Path | None = None) -> Path:
+    """Write a file that may exist, whole or not at all.
+
+    `by_way_of` is a folder of the same file system that takes the unfinished file; default that of `path`.
+    """
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    os.replace(write_text(Path(by_way_of or path.parent) / path.name, text, overwrite=True), path)
+    return path
 
 
 def left_behind(output: Path) -> Iterator[list[dict[str, Any]]]:
