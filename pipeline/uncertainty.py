@@ -39,7 +39,8 @@ def entropy(logits: torch.Tensor, *, sigmoid: bool = False) -> torch.Tensor:
 class SaveEntropyd(MapTransform):
     """Write OUTPUT/CASE_entropy.nii.gz, float32, on the image's own grid, before the logits become a mask.
 
-    The path is added to the item's "maps". Voxels beyond the working grid take the nearest value.
+    Of an item with "slice" it has the grid of this one slice. The path is added to the item's "maps". Voxels beyond the
+    working grid take the nearest value.
 
     Args:
         keys: logits (classes, x, y, z) on the grid of `ref_key`.
@@ -67,12 +68,13 @@ class SaveEntropyd(MapTransform):
         d = dict(data)
         reference = d[self.ref_key]
         like = reference.meta["filename_or_obj"]
+        index = int(d["slice"]) if d.get("slice") is not None else None
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             logits = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
             values = _on_original_grid(entropy(logits, sigmoid=self.sigmoid).cpu().numpy(), reference)
-            path = write_mask(values, like, self.output_dir / f"{d.get('case')}{ENDING}", dtype=np.float32,
-                              overwrite=self.overwrite)  # fmt: skip
+            path = self.output_dir / f"{d.get('case')}{ENDING}"
+            write_mask(values, like, path, index=index, dtype=np.float32, overwrite=self.overwrite)
             d["maps"] = [*d.get("maps", []), str(path)]
         return d
 

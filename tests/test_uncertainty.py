@@ -12,7 +12,7 @@ from image_files import acdc_like
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from pipeline.errors import DataError
-from pipeline.transforms import Spacingd
+from pipeline.transforms import Spacingd, TakeSliced
 from pipeline.uncertainty import SaveEntropyd, entropy
 from pipeline.volumes.readers import VolumeReader
 
@@ -54,3 +54,14 @@ def test_the_map_lies_on_the_image_s_grid(tmp_path):
     with pytest.raises(DataError, match="exists"):
         SaveEntropyd("pred", str(tmp_path / "out"))(data)
     SaveEntropyd("pred", str(tmp_path / "out"), overwrite=True)(data)
+
+
+def test_the_map_of_one_slice_of_a_stack_lies_where_the_slice_does(tmp_path):
+    stack = acdc_like(tmp_path / "stack.nii.gz", np.zeros((6, 5, 4), np.int16))
+    steps = [LoadImaged("image", reader=VolumeReader()), EnsureChannelFirstd("image"), TakeSliced("image")]
+    data = Compose(steps)({"image": str(stack), "case": "third", "slice": 2})
+    data["pred"] = torch.zeros(2, 6, 5, 1)
+    written = nib.load(SaveEntropyd("pred", str(tmp_path))(data)["maps"][0])
+    assert written.shape == (6, 5, 1)
+    assert np.all(written.get_fdata() == 1)
+    assert written.affine @ [0, 0, 0, 1] == pytest.approx(nib.load(stack).affine @ [0, 0, 2, 1])
