@@ -29,12 +29,7 @@ class ActiveContourLoss(SegmentationLoss):
     """
 
     def __init__(
-        self,
-        *,
-        lambda_region: float = 1.0,
-        spacing: Sequence[float] | float = 1.0,
-        eps: float = 1e-8,
-        **kwargs: Any,
+        self, *, lambda_region: float = 1.0, spacing: Sequence[float] | float = 1.0, eps: float = 1e-8, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.lambda_region = lambda_region

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,7 @@ class SegmentationLoss(_Loss):
             return F.logsigmoid(x), F.logsigmoid(-x)
         if self.softmax:
             return log_softmax_and_complement(x)
-        p = x if self.other_act is None else self.other_act(x)
+        p = self.probabilities(x)
         return p.clamp_min(1e-12).log(), torch.log1p(-p.clamp_max(1 - 1e-7))
 
     def counted(self, values: torch.Tensor) -> torch.Tensor:
@@ -131,14 +132,12 @@ class ImageLoss(SegmentationLoss):
 
     context: dict | None = None
 
-    def provided(self, name: str, given: object | None) -> object:
+    def provided(self, name: str, given: Mapping[str, Any]) -> Any:
         """What was given by keyword, or by LossSchedule; raises ValueError where neither was."""
-        value = given if given is not None else (self.context or {}).get(name)
-        if value is None:
-            raise ValueError(
-                f"{type(self).__name__} needs {name}=..., or pipeline.losses.LossSchedule among the handlers"
-            )
-        return value
+        context = {**(self.context or {}), **given}
+        if name not in context:
+            raise ValueError(f"{type(self).__name__} needs {name}=..., or pipeline.losses.LossSchedule as a handler")
+        return context[name]
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:

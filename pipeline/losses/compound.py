@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,15 +15,8 @@ from pipeline.losses.common import ImageLoss
 from pipeline.losses.consistency import ramp_up
 
 UNLABELLED = 255
-DEFAULTS = {
-    "weight": 1.0,
-    "start": 0,
-    "ramp": 0,
-    "shape": "linear",
-    "end": None,
-    "balance": False,
-    "labelled_only": False,
-}
+STAGE = {"start": 0, "ramp": 0, "shape": "linear", "end": None}
+DEFAULTS = {"weight": 1.0, **STAGE, "balance": False, "labelled_only": False}
 
 
 class NegativeWeightError(DataError, ValueError):
@@ -82,26 +75,16 @@ class CompoundLoss(nn.Module):
             return float(term["weight"])
         return term["weight"] * ramp_up(self.epoch - term["start"], length=term["ramp"], shape=term["shape"])
 
-    def forward(
-        self,
-        input: torch.Tensor,
-        target: torch.Tensor,
-        *,
-        image: torch.Tensor | None = None,
-        predict: Callable[..., torch.Tensor] | None = None,
-    ) -> torch.Tensor:
+    def forward(self, input: torch.Tensor, target: torch.Tensor, **given: Any) -> torch.Tensor:
         """The weighted sum, a scalar; 0 (with zero gradients) where no term counts in this epoch.
 
         Args:
             input, target: as the terms want them.
-            image, predict: for terms that look at the image (see ImageLoss).
+            **given: image and predict, for terms that look at the image (see ImageLoss).
         """
         if self.epoch < 1 and any(map(_scheduled, self.settings)):
             raise RuntimeError("the loss does not know its epoch: add pipeline.losses.LossSchedule to the handlers")
-        context = {
-            **(self.context or {}),
-            **{k: v for k, v in (("image", image), ("predict", predict)) if v is not None},
-        }
+        context = {**(self.context or {}), **given}
         total, first = None, None
         for index, loss in enumerate(self.losses):
             share = self.share(index)

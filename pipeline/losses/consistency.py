@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,30 +41,18 @@ class ConsistencyLoss(ImageLoss):
         self.axes = tuple(axes)
         self.noise = noise
 
-    def forward(
-        self,
-        input: torch.Tensor,
-        target: torch.Tensor | None = None,
-        *,
-        image: torch.Tensor | None = None,
-        predict: Callable[..., torch.Tensor] | None = None,
-    ) -> torch.Tensor:
-        """The loss of logits (B, C, ...) of an image (B, channels, ...).
+    def forward(self, input: torch.Tensor, target: torch.Tensor | None = None, **given: Any) -> torch.Tensor:
+        """The loss of logits (B, C, ...) of an image=(B, channels, ...).
 
-        Args:
-            predict: `predict(image, network)` gives the logits of an image; network None is the trained one.
+        predict(image, network) gives the logits of an image; network None is the trained one.
         """
-        x = self.provided("image", image)
-        predict = self.provided("predict", predict)
+        x, predict = self.provided("image", given), self.provided("predict", given)
         flips, exchange = self._draw(x.shape[2:])
         turned = _turn(x, flips, exchange)
         if self.noise:
             turned = turned + self.noise * torch.randn_like(turned)
-        if self.teacher is None:
-            other = predict(turned, None)
-        else:
-            with torch.no_grad():
-                other = predict(turned, self.teacher)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.teacher is None):
+            other = predict(turned, self.teacher)
         difference = _turn(self.probabilities(input), flips, exchange) - self.probabilities(other)
         return self.reduce((self.counted(difference) ** 2).mean(self.dims(difference), keepdim=True))
 
@@ -95,9 +83,7 @@ def ramp_up(epoch: float, *, length: float, shape: str = "exponential") -> float
     if epoch <= 0:
         return 0.0
     t = min(1.0, epoch / length) if length > 0 else 1.0
-    if shape == "linear":
-        return t
-    return math.exp(-5 * (1 - t) ** 2)
+    return t if shape == "linear" else math.exp(-5 * (1 - t) ** 2)
 
 
 def _turn(x: torch.Tensor, flips: Sequence[int], exchange: tuple[int, int] | None) -> torch.Tensor:

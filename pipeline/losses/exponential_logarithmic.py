@@ -30,13 +30,7 @@ class ExponentialLogarithmicLoss(SegmentationLoss):
     """
 
     def __init__(
-        self,
-        *,
-        dice_share: float = 0.8,
-        gamma: float = 0.3,
-        smooth: float = 1.0,
-        eps: float = 1e-7,
-        **kwargs: Any,
+        self, *, dice_share: float = 0.8, gamma: float = 0.3, smooth: float = 1.0, eps: float = 1e-7, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.label_weight, self.weight = self.weight, None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.utils import LossReduction
 
 from pipeline.losses.common import SegmentationLoss
 from pipeline.losses.distance_field import check_field, distance_field
@@ -27,11 +27,11 @@ class HausdorffDTLoss(SegmentationLoss):
 
     Args:
         alpha: exponent of the distances; larger ones weigh the farthest errors more.
-        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch: MONAI's, with its defaults.
+        include_background: whether the first of several channels counts; not by default, as in MONAI's.
         spacing: mm, one number or one for each axis.
         two_sided: False leaves out d_q (the one-sided form of the paper). With a given truth field no distance
             transform is left.
-        weight: one number for each channel that counts.
+        **kwargs: SegmentationLoss's.
 
     Attributes:
         truth_field: used where forward is given none; TruthFieldHandler sets it during training.
@@ -42,28 +42,13 @@ class HausdorffDTLoss(SegmentationLoss):
     def __init__(
         self,
         alpha: float = 2.0,
-        include_background: bool = False,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
         *,
+        include_background: bool = False,
         spacing: Sequence[float] | float = 1.0,
         two_sided: bool = True,
-        weight: Sequence[float] | float | torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            include_background=include_background,
-            to_onehot_y=to_onehot_y,
-            sigmoid=sigmoid,
-            softmax=softmax,
-            other_act=other_act,
-            reduction=reduction,
-            batch=batch,
-            weight=weight,
-        )
+        super().__init__(include_background=include_background, **kwargs)
         self.alpha = alpha
         self.spacing = spacing
         self.two_sided = two_sided

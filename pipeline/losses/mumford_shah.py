@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,28 +29,16 @@ class MumfordShahLoss(ImageLoss):
     """
 
     def __init__(
-        self,
-        *,
-        lambda_length: float = 1e-3,
-        spacing: Sequence[float] | float = 1.0,
-        eps: float = 1e-8,
-        **kwargs: Any,
+        self, *, lambda_length: float = 1e-3, spacing: Sequence[float] | float = 1.0, eps: float = 1e-8, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.lambda_length = lambda_length
         self.spacing = spacing
         self.eps = eps
 
-    def forward(
-        self,
-        input: torch.Tensor,
-        target: torch.Tensor | None = None,
-        *,
-        image: torch.Tensor | None = None,
-        predict: Callable | None = None,
-    ) -> torch.Tensor:
-        """The loss of logits (B, C, ...) for an image (B, channels, ...); several channels add up."""
-        x = at_least_float32(self.provided("image", image)).to(at_least_float32(input).dtype)
+    def forward(self, input: torch.Tensor, target: torch.Tensor | None = None, **given: Any) -> torch.Tensor:
+        """The loss of logits (B, C, ...) for an image=(B, channels, ...); several channels add up."""
+        x = at_least_float32(self.provided("image", given)).to(at_least_float32(input).dtype)
         if x.shape[0] != input.shape[0] or x.shape[2:] != input.shape[2:]:
             raise ValueError(f"the image has shape {tuple(x.shape)}, the input {tuple(input.shape)}")
         y = self.probabilities(input)

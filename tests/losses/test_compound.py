@@ -176,9 +176,9 @@ def test_items_without_a_label_are_left_out_where_asked():
 class Watching(ImageLoss):
     """Records what it was given."""
 
-    def forward(self, input, target=None, *, image=None, predict=None):
-        self.image = self.provided("image", image)
-        self.asked = self.provided("predict", predict)(self.image)
+    def forward(self, input, target=None, **given):
+        self.image = self.provided("image", given)
+        self.asked = self.provided("predict", given)(self.image)
         return (input - self.asked).square().mean()
 
 

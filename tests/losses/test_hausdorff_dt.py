@@ -48,10 +48,10 @@ def test_equals_monai_at_unit_spacing(use, size):
             torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-8)
 
 
-def test_takes_monais_arguments_in_monais_order():
+def test_takes_monais_arguments_by_their_names():
     logits, labels = sample((6, 7))
-    positional = (3.0, True, True, False, True, None, "sum", True)
-    ours, theirs = HausdorffDTLoss(*positional), monai.losses.HausdorffDTLoss(*positional)
+    named = {"include_background": True, "to_onehot_y": True, "softmax": True, "reduction": "sum", "batch": True}
+    ours, theirs = HausdorffDTLoss(3.0, **named), monai.losses.HausdorffDTLoss(3.0, **named)
     assert float(ours(logits, labels)) == pytest.approx(float(theirs(logits, labels)), rel=1e-5)
     defaults = (
         HausdorffDTLoss(to_onehot_y=True, softmax=True),
