@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -79,8 +80,7 @@ class CascadeInferer(Inferer):
     nothing, the whole image is looked at closely.
 
     Args:
-        inferer: the fine pass.
-        coarse: what calls the network in the coarse pass; default the same.
+        inferer: what calls the network, in both passes.
         enabled: False calls `inferer` and changes nothing.
         factor: how many voxels of each axis become one; mean values.
         checkpoint: weights of the same network_def for the coarse pass, trained at the coarse spacing; None uses the
@@ -94,7 +94,6 @@ class CascadeInferer(Inferer):
         self,
         inferer: Inferer,
         *,
-        coarse: Inferer | None = None,
         enabled: bool = True,
         factor: Sequence[int] = (2, 2, 1),
         checkpoint: str | None = None,
@@ -104,7 +103,6 @@ class CascadeInferer(Inferer):
     ) -> None:
         super().__init__()
         self.inferer = inferer
-        self.coarse = inferer if coarse is None else coarse
         self.enabled = enabled
         self.factor = tuple(factor)
         self.checkpoint = checkpoint
@@ -121,7 +119,7 @@ class CascadeInferer(Inferer):
             (self._state,) = _read_states(network, [self.checkpoint])
         small = nn.functional.avg_pool3d(inputs, self.factor, self.factor, ceil_mode=True, count_include_pad=False)
         with _weights(network, self._state):
-            logits = self.coarse(small, network, *args, **kwargs)
+            logits = self.inferer(small, network, *args, **kwargs)
         box = self._region(logits, inputs.shape[2:])
         if box is None:
             return self.inferer(inputs, network, *args, **kwargs)
@@ -152,15 +150,7 @@ class CascadeInferer(Inferer):
 
 def _read_states(network: nn.Module, checkpoints: Sequence[str]) -> list[dict[str, torch.Tensor]]:
     """The weights of each checkpoint, checked against the network, whose own stay in place."""
-    states = []
-    own = {key: value.clone() for key, value in network.state_dict().items()}
-    try:
-        for path in checkpoints:
-            load_weights(network, path)
-            states.append({key: value.clone() for key, value in network.state_dict().items()})
-    finally:
-        network.load_state_dict(own)
-    return states
+    return [load_weights(copy.deepcopy(network), path).state_dict() for path in checkpoints]
 
 
 @contextlib.contextmanager
