@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from pipeline.datalists import items as listed_items
@@ -85,8 +84,7 @@ class HideLabeld(MapTransform):
         d = dict(data)
         if d.get(self.flag, False):
             for key in self.key_iterator(d):
-                blank = torch.full_like(torch.as_tensor(d[key])[:1], UNLABELLED)
-                d[key] = MetaTensor(blank, meta=d[key].meta) if isinstance(d[key], MetaTensor) else blank
+                d[key] = torch.full_like(d[key][:1], UNLABELLED)
         return d
 
 
