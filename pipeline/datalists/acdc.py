@@ -6,13 +6,13 @@ import hashlib
 import logging
 import os
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
 from pipeline.datalists import splits
-from pipeline.datalists.datalist import SECTIONS, check_no_leak, files_of
+from pipeline.datalists.assemble import fold_table, kept_together, provenance
+from pipeline.datalists.datalist import SECTIONS, check_no_leak, full_path
+from pipeline.datalists.folders import entries_of
 from pipeline.errors import DataError, Problem
 
 SPLITS = ("kfold", "official", "nnunet", "70-10-20")
@@ -42,27 +42,45 @@ def build(root: str | os.PathLike, *, split: str = "kfold", folds: int = 5, seed
     """
     if split not in SPLITS:
         raise DataError(Problem("split", "one of " + ", ".join(SPLITS), split, "Choose one of these"))
-    places = _places(Path(root), split)
-    cases, problems = {}, []
-    for section in SECTIONS:
-        cases[section] = []
-        for folder in _patient_folders(places[section]) if section in places else []:
-            found, faults = _patient(folder, section)
-            cases[section] += found
-            problems += faults
+    cases: dict[str, list[dict[str, Any]]] = {section: [] for section in SECTIONS}
+    problems = []
+    for section, folder in _patients(Path(root), split):
+        try:
+            cases[section] += _cases(folder, section)
+        except DataError as error:
+            problems += error.problems
     if problems:
         raise DataError(problems)
-    identical = find_identical(places, cases["training"] + cases["testing"])
-    datalist = _split(cases, identical, split=split, folds=folds, seed=seed)
+    training, testing = cases.values()
+    identical = find_identical(root, training + testing)
+    together = linked_patients(training + testing, identical)
+    side, meta = _sides(training, together, split=split, folds=folds, seed=seed)
+    if split == "70-10-20":
+        testing = [item for item in training if item["patient"] not in side]
+    training = [item | {"fold": side[item["patient"]]} for item in training if item["patient"] in side]
+    listed = {item["case"] for item in training + testing}
+    identical = [same for same in identical if listed.issuperset(same)]
+    datalist = {
+        "name": "acdc",
+        "description": "Cardiac cine MRI, short axis, end-diastole (ED) and end-systole (ES)",
+        "labels": LABELS,
+        "modality": "MRI",
+        "reference": "Bernard et al., IEEE TMI 37(11), 2018, doi 10.1109/TMI.2018.2837502",
+        "licence": "CC BY-NC-SA 4.0",
+        "split": meta,
+        "provenance": provenance(training + testing, identical_images=identical),
+        "training": training,
+        "testing": testing,
+    }
     check_no_leak(datalist)
     return datalist
 
 
-def find_identical(places: dict[str, Path], cases: list[dict[str, Any]]) -> list[list[str]]:
+def find_identical(root: str | os.PathLike, cases: list[dict[str, Any]]) -> list[list[str]]:
     """Cases of different patients whose images have the same shape and the same voxel values.
 
     Args:
-        places: the folder of each section.
+        root: as for `build`.
         cases: items with paths that begin with their section.
     Returns:
         sets of two or more case names, sorted; empty where there are none.
@@ -75,47 +93,27 @@ def find_identical(places: dict[str, Path], cases: list[dict[str, Any]]) -> list
     by_voxels: dict[str, list[dict[str, Any]]] = {}
     problems = []
     for item in tqdm(cases, desc="comparing images", unit="file", leave=False):
-        section, _, rest = item["image"].partition("/")
-        path = places[section] / rest
+        path = full_path(item["image"], root)
         try:
             voxels = nib.load(path).get_fdata(dtype="float32")
         except Exception as error:  # a damaged gzip or header raises one of a dozen types
             reason = f"unreadable ({type(error).__name__}: {error})"
-            problems.append(Problem(str(path), "a NIfTI volume", reason, REMEDY))
+            problems.append(Problem(path, "a NIfTI volume", reason, REMEDY))
             continue
         digest = hashlib.blake2b(voxels.tobytes(order="A"), digest_size=16).hexdigest() + str(voxels.shape)
         by_voxels.setdefault(digest, []).append(item)
     if problems:
         raise DataError(problems)
-    return sorted(
-        sorted(item["case"] for item in same)
-        for same in by_voxels.values()
-        if len({item["patient"] for item in same}) > 1
-    )
+    several = (same for same in by_voxels.values() if len({item["patient"] for item in same}) > 1)
+    return sorted(sorted(item["case"] for item in same) for same in several)
 
 
 def summary(datalist: dict[str, Any]) -> str:
     """What is in a datalist, for people: patients, cases, a table of patients per fold and group, identical images."""
-    provenance = datalist["provenance"]
-    lines = [f"{provenance['patients']} patients, {provenance['cases']} cases"]
-    columns: dict[str, dict[str, str]] = {}
-    for item in datalist["training"]:
-        columns.setdefault(f"fold {item['fold']}", {})[item["patient"]] = item.get("group", "?")
-    for item in datalist["testing"]:
-        columns.setdefault("testing", {})[item["patient"]] = item.get("group", "?")
-    groups = sorted({group for patients in columns.values() for group in patients.values()})
-    width = max([len("patients"), *map(len, groups)])
-    lines.append(" " * width + "".join(f"{name:>9}" for name in sorted(columns)))
-    for group in groups:
-        counts = [Counter(columns[name].values())[group] for name in sorted(columns)]
-        lines.append(f"{group:<{width}}" + "".join(f"{count:>9}" for count in counts))
-    totals = [len(columns[name]) for name in sorted(columns)]
-    lines.append(f"{'patients':<{width}}" + "".join(f"{total:>9}" for total in totals))
-    sides = {patient: name for name, patients in columns.items() for patient in patients}
-    for linked in linked_patients(datalist["training"] + datalist["testing"], provenance["identical_images"]):
-        where = sorted({sides[patient] for patient in linked})
-        verb = "are kept in" if len(where) == 1 else "LEAK between"
-        lines.append(f"identical images: {' and '.join(linked)} {verb} {' and '.join(where)}")
+    origin = datalist["provenance"]
+    lines = [f"{origin['patients']} patients, {origin['cases']} cases", *fold_table(datalist, "patient")]
+    for linked in linked_patients(datalist["training"] + datalist["testing"], origin["identical_images"]):
+        lines.append(f"identical images: {' and '.join(linked)} {kept_together(datalist, linked, key='patient')}")
     return "\n".join(lines)
 
 
@@ -125,116 +123,82 @@ def linked_patients(cases: list[dict[str, Any]], identical: list[list[str]]) -> 
     return [list(linked) for linked in sorted({tuple(sorted({patient_of[c] for c in s})) for s in identical})]
 
 
-def _places(root: Path, split: str) -> dict[str, Path]:
-    layout = "ACDC's layout: training/patientNNN/Info.cfg (or testing/, or either of them itself)"
-    remedy = "Give the folder that the original archive unpacks to"
-    if not root.is_dir():
-        raise DataError(Problem(str(root), layout, "no such folder", remedy))
-    places = {name: root / name for name in SECTIONS if _patient_folders(root / name)}
-    if not places and _patient_folders(root):
-        places = {"testing" if root.resolve().name == "testing" else "training": root}
-    if not places:
-        entries = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-        found = ", ".join(entries[:5]) + (", ..." if len(entries) > 5 else "") or "an empty folder"
-        raise DataError(Problem(str(root), layout, found, remedy))
-    needed = SECTIONS if split == "official" else ("training",) if split != "kfold" else ()
-    missing = [name for name in needed if name not in places]
+def _patients(root: Path, split: str) -> list[tuple[str, Path]]:
+    """The section and the folder of each patient."""
+    places = {section: _patient_folders(root / section) for section in SECTIONS}
+    if not any(places.values()):
+        places["testing" if root.resolve().name == "testing" else "training"] = _patient_folders(root)
+    if not any(places.values()):
+        layout = "ACDC's layout: training/patientNNN/Info.cfg (or testing/, or either of them itself)"
+        remedy = "Give the folder that the original archive unpacks to"
+        raise DataError(Problem(str(root), layout, entries_of(root), remedy))
+    needed = {"official": SECTIONS, "kfold": ()}.get(split, ("training",))
+    missing = [section for section in needed if not places[section]]
     if missing:
         found = "no patients in " + " and ".join(f"{name}/" for name in missing)
         raise DataError(Problem(str(root), f"{' and '.join(needed)} for the {split} split", found, "Use --split kfold"))
-    return places
+    return [(section, folder) for section in SECTIONS for folder in places[section]]
 
 
 def _patient_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("patient[0-9]*") if path.is_dir())
 
 
-def _patient(folder: Path, section: str) -> tuple[list[dict[str, Any]], list[Problem]]:
-    info_file = folder / "Info.cfg"
-    try:
-        info = dict(re.findall(r"^\s*(\w+)\s*:\s*(\S+)\s*$", info_file.read_text(encoding="utf-8"), re.MULTILINE))
-        frames = {phase: int(info[phase]) for phase in PHASES}
-        body = {key.lower(): float(info[key]) for key in ("Height", "Weight") if key in info}
-        if section == "training":
-            info["Group"]  # the first release of testing/ has none
-    except OSError as error:
-        return [], [Problem(str(info_file), "Info.cfg", error.strerror or str(error), REMEDY)]
-    except KeyError as error:
-        return [], [Problem(str(info_file), f"a line '{error.args[0]}: ...'", "none", REMEDY)]
-    except ValueError as error:
-        return [], [Problem(str(info_file), "numbers for ED, ES, Height and Weight", str(error), REMEDY)]
+def _cases(folder: Path, section: str) -> list[dict[str, Any]]:
+    """A patient's two items; raises DataError for a faulty Info.cfg, or for every missing file."""
+    info = _info(folder / "Info.cfg", section)
+    about = {key: info[key] for key in ("group", "height", "weight") if key in info}
     cases, problems = [], []
-    for phase, frame in frames.items():
-        name = f"{folder.name}_frame{frame:02d}"
-        image, label = folder / f"{name}.nii.gz", folder / f"{name}_gt.nii.gz"
-        for path in (image, label):
-            if not path.is_file() and (path == image or section == "training"):
-                problems.append(Problem(str(path), f"the {phase} {_kind(path)}", "no such file", REMEDY))
-        item = {"image": f"{section}/{folder.name}/{image.name}"}
-        if label.is_file():
-            item["label"] = f"{section}/{folder.name}/{label.name}"
-        item |= {"case": f"{folder.name}_{phase}", "patient": folder.name, "phase": phase, "frame": frame}
-        cases.append(item | ({"group": info["Group"]} if "Group" in info else {}) | body)
-    return cases, problems
+    for phase in PHASES:
+        stem = f"{folder.name}/{folder.name}_frame{info[phase]:02d}"
+        paths = {"image": f"{stem}.nii.gz", "label": f"{stem}_gt.nii.gz"}
+        there = {key: f"{section}/{path}" for key, path in paths.items() if (folder.parent / path).is_file()}
+        for key in ("image", "label") if section == "training" else ("image",):
+            if key not in there:
+                kind = "mask" if key == "label" else "image"
+                problems.append(Problem(str(folder.parent / paths[key]), f"the {phase} {kind}", "no such file", REMEDY))
+        case = {"case": f"{folder.name}_{phase}", "patient": folder.name, "phase": phase, "frame": info[phase]}
+        cases.append(there | case | about)
+    if problems:
+        raise DataError(problems)
+    return cases
 
 
-def _kind(path: Path) -> str:
-    return "mask" if path.name.endswith("_gt.nii.gz") else "image"
+def _info(file: Path, section: str) -> dict[str, Any]:
+    """ED, ES, group, height and weight; the first release of testing/ has no groups."""
+    try:
+        info = dict(re.findall(r"^\s*(\w+)\s*:\s*(\S+)\s*$", file.read_text(encoding="utf-8"), re.MULTILINE))
+        found: dict[str, Any] = {phase: int(info[phase]) for phase in PHASES}
+        if section == "training" or "Group" in info:
+            found["group"] = info["Group"]
+        return found | {key.lower(): float(info[key]) for key in ("Height", "Weight") if key in info}
+    except OSError as error:
+        expected, problem = "Info.cfg", error.strerror or str(error)
+    except KeyError as error:
+        expected, problem = f"a line '{error.args[0]}: ...'", "none"
+    except ValueError as error:
+        expected, problem = "numbers for ED, ES, Height and Weight", str(error)
+    raise DataError(Problem(str(file), expected, problem, REMEDY))
 
 
-def _split(
-    cases: dict[str, list[dict[str, Any]]], identical: list[list[str]], *, split: str, folds: int, seed: int
-) -> dict[str, Any]:
-    everything = cases["training"] + cases["testing"]
-    together = linked_patients(everything, identical)
-    group_of = {item["patient"]: item["group"] for item in cases["training"]}
+def _sides(
+    training: list[dict[str, Any]], together: list[list[str]], *, split: str, folds: int, seed: int
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The fold of each patient who has one, and what to note in the datalist's "split"."""
+    group_of = {item["patient"]: item["group"] for item in training}
     patients, groups = list(group_of), list(group_of.values())
     meta: dict[str, Any] = {"method": split, "folds": folds, "seed": seed, "by": "patient", "stratify": "group"}
-    testing = cases["testing"]
     if split == "nnunet":
         side = splits.nnunet_acdc_folds(patients, folds)
         meta |= {"seed": 1234, "stratify": None}
     elif split == "70-10-20":
         parts = splits.holdout(patients, groups, seed=seed, together=together)
         side = {patient: int(part == "train") for patient, part in parts.items() if part != "test"}
-        testing = [item for item in cases["training"] if parts[item["patient"]] == "test"]
         meta |= {"folds": 2, "validation_fold": 0}
     else:
         side = splits.kfold(patients, groups, folds=folds, seed=seed, together=together) if patients else {}
-    training = [item | {"fold": side[item["patient"]]} for item in cases["training"] if item["patient"] in side]
-    _warn(together, side)
-    return {
-        "name": "acdc",
-        "description": "Cardiac cine MRI, short axis, end-diastole (ED) and end-systole (ES)",
-        "labels": LABELS,
-        "modality": "MRI",
-        "reference": "Bernard et al., IEEE TMI 37(11), 2018, doi 10.1109/TMI.2018.2837502",
-        "licence": "CC BY-NC-SA 4.0",
-        "split": meta,
-        "provenance": _provenance(training + testing, identical),
-        "training": training,
-        "testing": testing,
-    }
-
-
-def _warn(together: list[list[str]], side: dict[str, int]) -> None:
     for linked in together:
-        names = " and ".join(linked)
-        if len({side.get(patient) for patient in linked}) == 1:
-            log.warning("%s have identical images: kept on one side", names)
-        else:
-            log.warning("%s have identical images and LEAK: this split puts them on different sides", names)
-
-
-def _provenance(items: list[dict[str, Any]], identical: list[list[str]]) -> dict[str, Any]:
-    group_of = {item["patient"]: item.get("group", "unknown") for item in items}
-    files = sorted(path for item in items for path in files_of(item))
-    listed = {item["case"] for item in items}
-    return {
-        "program": f"volseg {__version__}",
-        "patients": len(group_of),
-        "cases": len(items),
-        "groups": dict(sorted(Counter(group_of.values()).items())),
-        "files": hashlib.sha256("\n".join(files).encode()).hexdigest(),
-        "identical_images": [same for same in identical if listed.issuperset(same)],
-    }
+        kept = len({side.get(patient) for patient in linked}) == 1
+        said = ": kept on one side" if kept else " and LEAK: this split puts them on different sides"
+        log.warning("%s have identical images%s", " and ".join(linked), said)
+    return side, meta

@@ -13,7 +13,9 @@ from typing import Any
 from pipeline import __version__
 from pipeline.datalists import splits
 from pipeline.datalists.datalist import SECTIONS, case_name, check_no_leak, files_of
+from pipeline.datalists.folders import natural
 from pipeline.errors import DataError, Problem
+from pipeline.structures import numbers_of
 
 UNNAMED = (
     "no rule for patients was given, so every case counts as a patient of its own. If cases share a patient, name the "
@@ -52,48 +54,96 @@ def assemble(
     Raises:
         DataError: no case, names without a patient, too few patients, or a patient on two sides.
     """
-    ruled = patient is not None or separator is not None
     rule = _rule(patient, separator)
-    named = [[_named(item, rule) for item in section] for section in (training, testing)]
-    unnamed = [item for section in named for item in section if not item["patient"]]
+    training, testing = ([_named(item, rule) for item in section] for section in (training, testing))
+    cases = training + testing
+    unnamed = [item["case"] for item in cases if not item["patient"]]
     if unnamed:
         wanted = f"a patient found by {patient or separator!r}"
-        raise DataError([Problem(item["case"], wanted, "none", "Correct the rule or the name") for item in unnamed])
-    if not any(named):
+        raise DataError([Problem(case, wanted, "none", "Correct the rule or the name") for case in unnamed])
+    if not cases:
         raise DataError(Problem(str(meta.get("name", "data")), "cases", "none", "Give the folder that holds them"))
-    known = ruled or any(item["patient"] != item["case"] for section in named for item in section)
+    known = rule is not None or any(item["patient"] != item["case"] for item in cases)
+    notes = [*notes] if known else [*notes, UNNAMED]
     datalist = {
         **meta,
-        "labels": {"background": 0, **{name: value for name, value in labels.items() if value != 0}},
+        "labels": {"background": 0, **labels},
         "split": {
             "method": "kfold",
             "folds": folds,
             "seed": seed,
             "by": "patient" if known else "case",
-            "stratify": "group" if any("group" in item for item in named[0]) else None,
+            "stratify": "group" if any("group" in item for item in training) else None,
         },
-        "provenance": _provenance(named[0] + named[1], [*notes, *([] if known else [UNNAMED])]),
-        "training": _folded(named[0], folds=folds, seed=seed),
-        "testing": named[1],
+        "provenance": provenance(cases, **({"notes": notes} if notes else {})),
+        "training": _folded(training, folds=folds, seed=seed),
+        "testing": testing,
     }
     check_no_leak(datalist)
     return datalist
 
 
+def provenance(items: Iterable[Mapping[str, Any]], *, counted: str = "patient", **more: Any) -> dict[str, Any]:
+    """Where a list comes from: the program, what it counted, a digest of the files' names, and `more`.
+
+    Args:
+        items: of both sections.
+        counted: what "groups" counts, "patient" or "case".
+    """
+    items = list(items)
+    groups = {item[counted]: item["group"] for item in items if "group" in item}
+    files = sorted({path for item in items for path in files_of(item)})
+    return {
+        "program": f"volseg {__version__}",
+        "patients": len({item["patient"] for item in items}),
+        "cases": len(items),
+        **({"groups": dict(sorted(Counter(groups.values()).items()))} if groups else {}),
+        "files": hashlib.sha256("\n".join(files).encode()).hexdigest(),
+        **more,
+    }
+
+
 def summary(datalist: Mapping[str, Any]) -> str:
     """What is in a datalist, for people: cases, patients, structures, channels, a table of folds, and the notes."""
-    provenance = datalist["provenance"]
-    structures = [f"{name} {_numbers(value)}" for name, value in datalist["labels"].items() if value != 0]
-    lines = [f"{provenance['cases']} cases of {provenance['patients']} patients"]
-    lines.append("structures: " + ", ".join(structures))
-    if len(datalist.get("channels", ())) > 1:
+    origin = datalist["provenance"]
+    numbers = {name: "+".join(map(str, members)) for name, members in numbers_of(datalist["labels"]).items()}
+    lines = [f"{origin['cases']} cases of {origin['patients']} patients"]
+    lines.append("structures: " + ", ".join(f"{name} {members}" for name, members in numbers.items()))
+    if len(datalist["channels"]) > 1:
         lines.append(f"{len(datalist['channels'])} channels: " + ", ".join(datalist["channels"]))
-    lines += _table(datalist)
-    lines += [f"Note: {note}." for note in provenance.get("notes", [])]
+    lines += fold_table(datalist, "case", "patient")
+    lines += [f"Note: {note}." for note in origin.get("notes", [])]
     return "\n".join(lines)
 
 
-def check_shapes(items: Iterable[Mapping[str, Any]], root: str | os.PathLike, *, channels: int = 1) -> list[Problem]:
+def fold_table(datalist: Mapping[str, Any], *counted: str) -> list[str]:
+    """Lines with a column for each fold and section: how many of each group there are, and in all.
+
+    Args:
+        datalist: its items have the keys that are counted.
+        counted: "patient", "case"; the first one is counted in each group, all in the last lines.
+    """
+    columns: dict[str, list[Mapping[str, Any]]] = {}
+    for name, item in _placed(datalist):
+        columns.setdefault(name, []).append(item)
+    names = sorted(columns, key=natural)
+    groups = sorted({item["group"] for items in columns.values() for item in items if "group" in item})
+    rows = [("", names)]
+    for key, group in [*((counted[0], group) for group in groups), *((key, None) for key in counted)]:
+        members = ([item for item in columns[name] if group in (None, item.get("group"))] for name in names)
+        rows.append((group or f"{key}s", [len({item[key] for item in those}) for those in members]))
+    width = max(len(head) for head, _ in rows)
+    return [f"{head:<{width}}" + "".join(f"{cell:>9}" for cell in cells) for head, cells in rows]
+
+
+def kept_together(datalist: Mapping[str, Any], names: Iterable[str], *, key: str) -> str:
+    """Whether patients or cases (`key`) are on one side, for people: "are kept in fold 1", or "LEAK between ..."."""
+    names = set(names)
+    where = sorted({place for place, item in _placed(datalist) if item[key] in names})
+    return f"{'are kept in' if len(where) == 1 else 'LEAK between'} {' and '.join(where)}"
+
+
+def check_shapes(items: Sequence[Mapping[str, Any]], root: Path, *, channels: int = 1) -> list[Problem]:
     """Every file of a case must have the same shape; only headers are read.
 
     Args:
@@ -105,49 +155,41 @@ def check_shapes(items: Iterable[Mapping[str, Any]], root: str | os.PathLike, *,
     from tqdm import tqdm
 
     problems: list[Problem] = []
-    for item in tqdm(list(items), desc="comparing shapes", unit="case", leave=False):
+    for item in tqdm(items, desc="comparing shapes", unit="case", leave=False):
         try:
-            problems += _shape_faults(item, Path(root), channels)
+            problems += _shape_faults(item, root, channels)
         except DataError as error:
             problems += error.problems
     return problems
 
 
-def natural(name: str | os.PathLike) -> list[tuple[int, int | str]]:
-    """A sorting key that counts: slice_9 comes before slice_10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", os.fspath(name)) if part]
-
-
-def entries_of(folder: Path) -> str:
-    """The first names in a folder, for errors."""
-    if not folder.is_dir():
-        return "no such folder"
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "an empty folder"
+def compiled(pattern: str | None, option: str) -> re.Pattern[str] | None:
+    """A regular expression that the user gave by an option, None where there is none; DataError where it is faulty."""
+    try:
+        return re.compile(pattern) if pattern is not None else None
+    except re.error as error:
+        raise DataError(Problem(option, "a regular expression", f"{pattern} ({error})", "Correct it")) from None
 
 
 def _rule(patient: str | None, separator: str | None) -> re.Pattern[str] | None:
     if patient is not None and separator is not None:
         raise DataError(Problem("patient", "a pattern or a separator", "both", "Give one of the two"))
     if separator is not None:
-        return re.compile(rf"^(?P<patient>.+?){re.escape(separator)}")
-    try:
-        return re.compile(patient) if patient is not None else None
-    except re.error as error:
-        raise DataError(Problem("patient", "a regular expression", f"{patient} ({error})", "Correct it")) from None
+        patient = rf"^(?P<patient>.+?){re.escape(separator)}"
+    return compiled(patient, "patient")
 
 
 def _named(item: Mapping[str, Any], rule: re.Pattern[str] | None) -> dict[str, Any]:
     """The item with its patient ("" where the rule finds none) and, where the rule tells it, its group."""
     if rule is None:
         return {**item, "patient": item.get("patient", item["case"])}
-    first = files_of(dict(item))[0]
+    first = files_of(item)[0]
     path = os.path.join(os.path.dirname(first), case_name(first))
     found = rule.search(path if "/" in rule.pattern else item["case"])
     if found is None:
         return {**item, "patient": ""}
     parts = found.groupdict()
-    name = parts["patient"] if "patient" in parts else found.group(1) if rule.groups else found.group()
+    name = parts["patient"] if "patient" in parts else found.group(1 if rule.groups else 0)
     group = {"group": parts["group"]} if parts.get("group") else {}
     return {**item, "patient": name or "", **group}
 
@@ -155,9 +197,7 @@ def _named(item: Mapping[str, Any], rule: re.Pattern[str] | None) -> dict[str, A
 def _folded(items: list[dict[str, Any]], *, folds: int, seed: int) -> list[dict[str, Any]]:
     if not items:
         return []
-    group_of: dict[str, str] = {}
-    for item in items:
-        group_of.setdefault(item["patient"], item.get("group", ""))
+    group_of = {item["patient"]: item.get("group", "") for item in reversed(items)}  # the first one counts
     if len(group_of) < 2:
         remedy = "Add cases of other patients, or correct the rule for patients"
         raise DataError(Problem(next(iter(group_of)), "two patients or more, to validate on", "this one alone", remedy))
@@ -165,44 +205,17 @@ def _folded(items: list[dict[str, Any]], *, folds: int, seed: int) -> list[dict[
     return [item | {"fold": side[item["patient"]]} for item in items]
 
 
-def _provenance(items: list[dict[str, Any]], notes: list[str]) -> dict[str, Any]:
-    group_of = {item["patient"]: item["group"] for item in items if "group" in item}
-    files = sorted(path for item in items for path in files_of(item))
-    found: dict[str, Any] = {
-        "program": f"volseg {__version__}",
-        "patients": len({item["patient"] for item in items}),
-        "cases": len(items),
-        "files": hashlib.sha256("\n".join(files).encode()).hexdigest(),
-    }
-    if group_of:
-        found["groups"] = dict(sorted(Counter(group_of.values()).items()))
-    return found | ({"notes": notes} if notes else {})
-
-
-def _numbers(value: int | Sequence[int]) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _table(datalist: Mapping[str, Any]) -> list[str]:
-    """Cases by group and fold, and the patients of each fold."""
-    columns: dict[str, list[Mapping[str, Any]]] = {}
+def _placed(datalist: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Each item with its fold, or its section where it has none."""
     for section in SECTIONS:
         for item in datalist[section]:
-            columns.setdefault(f"fold {item['fold']}" if "fold" in item else section, []).append(item)
-    names = sorted(columns, key=natural)
-    groups = sorted({item["group"] for items in columns.values() for item in items if "group" in item})
-    rows = [("", names)]
-    rows += [(group, [sum(item.get("group") == group for item in columns[name]) for name in names]) for group in groups]
-    rows += [("cases", [len(columns[name]) for name in names])]
-    rows += [("patients", [len({item["patient"] for item in columns[name]}) for name in names])]
-    width = max(len(head) for head, _ in rows)
-    return [f"{head:<{width}}" + "".join(f"{cell:>9}" for cell in cells) for head, cells in rows]
+            yield f"fold {item['fold']}" if "fold" in item else section, item
 
 
 def _shape_faults(item: Mapping[str, Any], root: Path, channels: int) -> Iterable[Problem]:
     from pipeline import volumes
 
-    image, *others = [root / path for path in files_of(dict(item))]
+    image, *others = [root / path for path in files_of(item)]
     first = volumes.shape(image)
     several, inside = isinstance(item["image"], list), first[3] if len(first) > 3 else 1
     if not several and channels > 1 and inside != channels and not volumes.is_picture(image):

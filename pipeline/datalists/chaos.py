@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalists.assemble import assemble, entries_of, natural, summary
+from pipeline.datalists.assemble import assemble, summary
+from pipeline.datalists.folders import entries_of, files_in, natural
 from pipeline.errors import DataError, Problem
 
 __all__ = ["MODALITIES", "build", "summary"]
@@ -109,9 +110,9 @@ def _item(root: Path, patient: Path, modality: str, *, labelled: bool) -> dict[s
     branch, sequence, phases = MODALITIES[modality]
     dicoms = [patient / sequence / "DICOM_anon" / phase for phase in phases]
     ground = patient / sequence / "Ground"
-    slices = {folder: _files(folder, ".dcm") for folder in dicoms}
+    slices = {folder: files_in(folder, ".dcm") for folder in dicoms}
     if labelled:
-        slices[ground] = _files(ground, ".png")
+        slices[ground] = files_in(ground, ".png")
     counts = {folder: len(files) for folder, files in slices.items()}
     problems = [Problem(str(folder), "slices", entries_of(folder), UNPACK) for folder, n in counts.items() if n == 0]
     if not problems and len(set(counts.values())) > 1:
@@ -129,13 +130,6 @@ def _item(root: Path, patient: Path, modality: str, *, labelled: bool) -> dict[s
             "reversed": _runs_against(dicoms[0], slices[dicoms[0]]),
         }
     return item | {"patient": f"{branch}_{patient.name}"}
-
-
-def _files(folder: Path, suffix: str) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    files = [path for path in folder.iterdir() if path.suffix.lower() == suffix and not path.name.startswith(".")]
-    return sorted(files, key=lambda path: natural(path.name))
 
 
 def _structures(ground: Path, files: Iterable[Path], values: dict[str, tuple[int, int]]) -> dict[str, list[int]]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.datalists.form import SECTIONS, form_problems
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_text
-from pipeline.volumes.names import suffix_of
-
-KEY_ORDER = ("name", "description", "labels", "modality", "reference", "licence", "split", "provenance")
+from pipeline.volumes.names import names_of, suffix_of
 
 
 def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
@@ -167,10 +165,9 @@ def check_no_leak(datalist: dict[str, Any]) -> None:
         raise DataError(problems)
 
 
-def files_of(item: dict[str, Any]) -> list[str]:
+def files_of(item: Mapping[str, Any]) -> list[str]:
     """Every file of one item: its image or images, then its label where it has one."""
-    images = item["image"] if isinstance(item["image"], list) else [item["image"]]
-    return [*images, item["label"]] if item.get("label") else list(images)
+    return names_of(item["image"]) + ([item["label"]] if item.get("label") else [])
 
 
 def case_name(path: str | os.PathLike) -> str:
@@ -217,18 +214,14 @@ def _choose(
 
 
 def _join(item: dict[str, Any], dataset_dir: str | os.PathLike) -> dict[str, Any]:
-    joined = dict(item)
-    joined.setdefault("case", case_name(files_of(item)[0]))
-    images = item["image"]
-    joined["image"] = (
-        [_full(path, dataset_dir) for path in images] if isinstance(images, list) else _full(images, dataset_dir)
-    )
+    images = [full_path(path, dataset_dir) for path in names_of(item["image"])]
+    joined = {**item, "image": images if isinstance(item["image"], list) else images[0]}
     if item.get("label"):
-        joined["label"] = _full(item["label"], dataset_dir)
-    return joined
+        joined["label"] = full_path(item["label"], dataset_dir)
+    return {"case": case_name(images[0]), **joined}
 
 
-def _full(path: str, dataset_dir: str | os.PathLike) -> str:
+def full_path(path: str, dataset_dir: str | os.PathLike) -> str:
     """dataset_dir/path, or what is meant by it where dataset_dir is itself the folder that the path begins with."""
     here = os.path.normpath(dataset_dir)
     first, _, rest = path.partition("/")
@@ -240,18 +233,12 @@ def _full(path: str, dataset_dir: str | os.PathLike) -> str:
 
 def _all_there(datalist: str | os.PathLike, dataset_dir: str | os.PathLike) -> bool:
     listed = load_datalist(datalist)
-    return all(
-        os.path.exists(path)
-        for section in SECTIONS
-        for item in listed[section]
-        for path in files_of(_join(item, dataset_dir))
-    )
+    paths = (path for section in SECTIONS for item in listed[section] for path in files_of(item))
+    return all(os.path.exists(full_path(path, dataset_dir)) for path in paths)
 
 
 def _to_json(datalist: dict[str, Any]) -> str:
-    keys = [key for key in KEY_ORDER if key in datalist]
-    keys += [key for key in datalist if key not in (*KEY_ORDER, "numTraining", "numTest", *SECTIONS)]
-    body = {key: datalist[key] for key in keys}
+    body = {key: value for key, value in datalist.items() if key not in SECTIONS}
     body["numTraining"] = len(datalist["training"])
     body["numTest"] = len(datalist.get("testing", []))
     text = json.dumps(body, indent=1, ensure_ascii=False)[: -len("\n}")]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import nnunet
-from pipeline.datalists.assemble import assemble, check_shapes, entries_of, natural, summary
+from pipeline.datalists.assemble import assemble, check_shapes, summary
 from pipeline.datalists.datalist import case_name, files_of
+from pipeline.datalists.folders import entries_of, natural
 from pipeline.datalists.nnunet import RESTORE, Found
 from pipeline.datalists.numbering import target_labels
 from pipeline.errors import DataError, Problem
@@ -168,7 +169,7 @@ def _missing(root: Path, items: Iterable[Mapping[str, Any]]) -> list[Problem]:
     return [
         Problem(str(root / path), f"a file of case {item['case']}", "no such file", RESTORE)
         for item in items
-        for path in files_of(dict(item))
+        for path in files_of(item)
         if not (root / path).exists()
     ]
 
@@ -192,7 +193,7 @@ def _miscounts(
 
 
 def _unlisted(root: Path, items: Iterable[Mapping[str, Any]]) -> list[str]:
-    known = {path for item in items for path in files_of(dict(item))}
+    known = {path for item in items for path in files_of(item)}
     there = [path for path in sorted((root / "imagesTr").glob("[!.]*")) if path.is_file()]
     extra = [path.name for path in there if f"imagesTr/{path.name}" not in known]
     if not extra:

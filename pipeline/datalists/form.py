@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.errors import Problem
@@ -40,14 +40,9 @@ def _item_faults(item: Any, section: str) -> Iterable[tuple[str, str]]:
         yield "'image': a path or a list of paths", repr(image)
     if section == "training" and not _is_path(item.get("label")):
         yield "'label': a path", repr(item.get("label"))
-    if "fold" in item and (not isinstance(item["fold"], int) or isinstance(item["fold"], bool)):
-        yield "'fold': a whole number", repr(item["fold"])
-    if "slice" in item and (not isinstance(item["slice"], int) or isinstance(item["slice"], bool) or item["slice"] < 0):
-        yield "'slice': the number of a slice along the third axis, counted from 0", repr(item["slice"])
-    if "structures" in item and not _are_structures(item["structures"]):
-        yield "'structures': for each structure the label's numbers that belong to it", repr(item["structures"])
-    if "reversed" in item and not isinstance(item["reversed"], bool):
-        yield "'reversed': true or false", repr(item["reversed"])
+    for key, (expected, holds) in OPTIONAL.items():
+        if key in item and not holds(item[key]):
+            yield f"'{key}': {expected}", repr(item[key])
     for key in item:
         if key.startswith(("image_", "label_")):  # MONAI 1.6's Spacingd calls .update on every such value
             yield "no key that begins with image_ or label_", key
@@ -63,3 +58,14 @@ def _are_structures(value: Any) -> bool:
         isinstance(numbers, list) and numbers and all(isinstance(number, int) for number in numbers)
         for numbers in value.values()
     )
+
+
+OPTIONAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "fold": ("a whole number", lambda value: type(value) is int),
+    "slice": (
+        "the number of a slice along the third axis, counted from 0",
+        lambda value: type(value) is int and value >= 0,
+    ),
+    "structures": ("for each structure the label's numbers that belong to it", _are_structures),
+    "reversed": ("true or false", lambda value: type(value) is bool),
+}

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.datalists.datalist import case_name
+from pipeline.datalists.folders import files_below
 from pipeline.errors import DataError, Problem
-from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
+from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES, suffix_of
 
 SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
 NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_preview")
@@ -31,32 +32,17 @@ def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
     """
     root = Path(folder_or_file)
     looked_for = "an image (" + ", ".join(SUFFIXES) + ")"
-    if root.is_file() and not _is_image(root.name):
+    if root.is_file() and not suffix_of(root):
         raise DataError(Problem(str(root), looked_for, "another kind of file", "Convert it to NIfTI"))
     if root.is_file():
         return [{"image": str(root), "case": case_name(root)}]
     if not root.is_dir():
         raise DataError(Problem(str(root), "a folder or an image", "no such path", "Check how it is spelt"))
-    found = [path for path in _walk(root) if _is_image(path.name) and not case_name(path).endswith(NO_IMAGES)]
+    found = [path for path in sorted(files_below(root)) if suffix_of(path) and not case_name(path).endswith(NO_IMAGES)]
     found = [path for path in found if not _has_frames(path, found)]
     if not found:
         raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))
     return [{"image": str(path), "case": case} for path, case in zip(found, _unique_names(found, root), strict=True)]
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
-def _walk(root: Path) -> list[Path]:
-    found, seen = [], set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        if real not in seen:
-            found += [Path(folder, name) for name in names if not name.startswith(".")]
-        seen.add(real)
-    return sorted(found)
 
 
 def _has_frames(path: Path, found: list[Path]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalists.assemble import entries_of, natural
+from pipeline.datalists.folders import entries_of, files_in, natural
 from pipeline.errors import Problem
 from pipeline.volumes import PICTURE_SUFFIXES
 
@@ -57,7 +57,7 @@ def _folders(root: Path, content: Mapping[str, Any], channels: int) -> Found:
         if "label" not in item:
             label = root / "labelsTr" / f"{item['case']}{ending}"
             problems.append(Problem(str(label), f"the labels of {item['case']}", "no such file", RESTORE))
-    for path in _files(root / "labelsTr", ending):
+    for path in files_in(root / "labelsTr", ending):
         if f"labelsTr/{path.name}" not in labelled:
             problems.append(Problem(str(path), "an image of this case in imagesTr", "none", RESTORE))
     return training, testing, problems + more
@@ -68,7 +68,7 @@ def _folder(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     found: dict[str, dict[int, str]] = {}
     problems = []
-    for path in _files(root / f"images{side}", ending):
+    for path in files_in(root / f"images{side}", ending):
         name = CHANNEL.match(path.name[: -len(ending)])
         if name is None:
             problems.append(Problem(str(path), f"the channel in the name, CASE_0000{ending}", path.name, "Rename it"))
@@ -90,10 +90,3 @@ def _folder(
         where = str(root / "imagesTr")
         problems.append(Problem(where, f"images named CASE_0000{ending}", entries_of(root / "imagesTr"), RESTORE))
     return items, problems
-
-
-def _files(folder: Path, ending: str) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    files = (path for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith("."))
-    return sorted(files, key=lambda path: natural(path.name))

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalists.assemble import entries_of, natural
+from pipeline.datalists.assemble import compiled
 from pipeline.datalists.datalist import case_name
+from pipeline.datalists.folders import entries_of, files_below, natural
 from pipeline.errors import DataError, Problem
 from pipeline.volumes import suffix_of
 
@@ -62,7 +63,7 @@ def pair(
         items: "image", the path or the paths (NAME_0000, NAME_0001, ...: channels of the mask NAME), "label" and
         "case", the image's name without the channel, with its folders where names occur twice; and the problems.
     """
-    rule = _compiled(match)
+    rule = compiled(match, "match")
     whole = {_place(path, images) for path in found_images}
     partners: dict[str, list[Path]] = {}
     for path in found_masks:
@@ -87,19 +88,7 @@ def channels_of(item: dict[str, Any]) -> int:
 
 
 def _below(folder: Path, *, without: Path | None) -> list[Path]:
-    away = os.path.realpath(without) if without else None
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [n for n in folders if not n.startswith(".") and os.path.realpath(os.path.join(place, n)) != away]
-        found += [Path(place, name) for name in names if not name.startswith(".") and suffix_of(name)]
-    return sorted(found, key=natural)
-
-
-def _compiled(match: str | None) -> re.Pattern[str] | None:
-    try:
-        return re.compile(match) if match is not None else None
-    except re.error as error:
-        raise DataError(Problem("match", "a regular expression", f"{match} ({error})", "Correct it")) from None
+    return sorted((path for path in files_below(folder, without=without) if suffix_of(path)), key=natural)
 
 
 def _place(path: Path, folder: Path) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline import __version__
 from pipeline.datalists import protocols, splits
+from pipeline.datalists.assemble import provenance
 from pipeline.datalists.covid19 import challenge, ct_seg, medseg, mosmed, semiseg
-from pipeline.datalists.covid19.layout import TARGETS, Layout, Tree, unique
+from pipeline.datalists.covid19.layout import TARGETS, Layout, Tree
 from pipeline.datalists.covid19.likeness import find_near_duplicates, is_slice
-from pipeline.datalists.datalist import check_no_leak, files_of
+from pipeline.datalists.datalist import check_no_leak
+from pipeline.datalists.folders import entries_of
 from pipeline.errors import DataError, Problem
 
 MODULES = (ct_seg, mosmed, challenge, medseg, semiseg)
@@ -54,34 +52,46 @@ def build(
     problems = [problem for layout in layouts for problem in layout.problems]
     training = [item for layout in layouts for item in layout.training]
     testing = [item for layout in layouts for item in layout.testing]
-    problems = problems or unique(root, ((item["case"], _place(item)) for item in training + testing))[1]
+    problems = problems or _named_twice(layouts[0].tree, training + testing)
     if problems:
         raise DataError(problems)
     if not training:
         raise DataError(_nothing_left(root, target, layouts))
     alike = find_near_duplicates(training + testing, root)
-    return _datalist(layouts, training, testing, alike, target=target, split=split, folds=folds, seed=seed)
-
-
-def linked_cases(items: Iterable[dict[str, Any]], near_duplicates: Iterable[list[str]]) -> list[list[str]]:
-    """Sets of cases that must share a fold: those of one patient, and near-duplicates."""
-    patients: dict[str, list[str]] = {}
-    for item in items:
-        patients.setdefault(item["patient"], []).append(item["case"])
-    return [cases for cases in patients.values() if len(cases) > 1] + [list(cases) for cases in near_duplicates]
+    side, meta = _sides(training, alike, split=split, folds=folds, seed=seed)
+    listed = {layout.name for layout in layouts if layout.training or layout.testing}
+    used = [module for module in MODULES if module.NAME in listed]
+    slices = all(is_slice(item) for item in training)
+    datalist = {
+        "name": "covid19_slices" if slices else "covid19",
+        "description": f"COVID-19 CT, {'slices' if slices else 'scans'} with masks of {_said(target)}",
+        "labels": TARGETS[target],
+        "modality": "CT",
+        "reference": "; ".join(module.REFERENCE for module in used),
+        "licence": "; ".join(f"{module.NAME}: {module.LICENCE}" for module in used),
+        "split": meta,
+        "provenance": provenance(
+            training + testing,
+            counted="case",
+            layouts={x.name: {"training": len(x.training), "testing": len(x.testing)} for x in layouts},
+            left_out=_reasons(layouts),
+            without_masks=sum("label" not in item for item in training + testing),
+            near_duplicates=alike,
+        ),
+        "training": [item | {"fold": side[item["case"]]} for item in training],
+        "testing": testing,
+    }
+    check_no_leak(datalist)
+    return datalist
 
 
 def _recognise(root: Path, target: str) -> list[Layout]:
     looked_for = "one of " + "; ".join(f"{module.NAME} ({module.LOOKS_LIKE})" for module in MODULES)
-    remedy = "Give the folder that the archives were unpacked in"
-    if not root.is_dir():
-        raise DataError(Problem(str(root), looked_for, "no such folder", remedy))
     tree = Tree(root)
     layouts = [layout for module in MODULES if (layout := module.recognise(tree, target))]
     if not layouts:
-        entries = sorted({path.parts[0] for path in tree.files})
-        found = ", ".join(entries[:5]) + (", ..." if len(entries) > 5 else "") or "no files"
-        raise DataError(Problem(str(root), looked_for, found, remedy))
+        found = entries_of(root) if tree.files or not root.is_dir() else "no files"
+        raise DataError(Problem(str(root), looked_for, found, "Give the folder that the archives were unpacked in"))
     for layout in layouts:
         log.info("found %s: %d cases, %d to test", layout.name, len(layout.training), len(layout.testing))
         for reason in layout.left_out:
@@ -91,66 +101,43 @@ def _recognise(root: Path, target: str) -> list[Layout]:
 
 def _emptied(layout: Layout, split: str) -> Layout:
     count = len(layout.training) + len(layout.testing)
-    return Layout(layout.name, left_out=[*layout.left_out, f"{count} cases: not part of {split}"])
+    return Layout(layout.name, layout.tree, left_out=[*layout.left_out, f"{count} cases: not part of {split}"])
+
+
+def _named_twice(tree: Tree, items: list[dict[str, Any]]) -> list[Problem]:
+    """Cases of one name in different files."""
+    layout = Layout("", tree)
+    layout.unique((item["case"], PurePosixPath(_place(item))) for item in items)
+    return layout.problems
+
+
+def _place(item: dict[str, Any]) -> str:
+    return f"{item['image']}, slice {item['slice']}" if "slice" in item else item["image"]
 
 
 def _nothing_left(root: Path, target: str, layouts: list[Layout]) -> Problem:
-    wanted = "lungs and infection" if target == "both" else target
-    reasons = [f"{layout.name}: {reason}" for layout in layouts for reason in layout.left_out]
-    found = "; ".join(reasons) or ", ".join(f"{layout.name} without masks" for layout in layouts)
-    return Problem(str(root), f"cases with masks of {wanted}", found, "Choose another target, or add the masks")
+    without = ", ".join(f"{layout.name} without masks" for layout in layouts)
+    found = "; ".join(_reasons(layouts)) or without
+    return Problem(str(root), f"cases with masks of {_said(target)}", found, "Choose another target, or add the masks")
 
 
-def _datalist(
-    layouts: list[Layout],
-    training: list[dict[str, Any]],
-    testing: list[dict[str, Any]],
-    alike: list[list[str]],
-    *,
-    target: str,
-    split: str,
-    folds: int,
-    seed: int,
-) -> dict[str, Any]:
+def _reasons(layouts: list[Layout]) -> list[str]:
+    return [f"{layout.name}: {reason}" for layout in layouts for reason in layout.left_out]
+
+
+def _said(target: str) -> str:
+    return "lungs and infection" if target == "both" else target
+
+
+def _sides(
+    items: list[dict[str, Any]], alike: list[list[str]], *, split: str, folds: int, seed: int
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The fold of each case, patients and near-duplicates whole, and what to note in the datalist's "split"."""
     if split in protocols.PROTOCOLS:
-        side, meta = protocols.twenty_cases(training, split)
-    else:
-        cases, groups = [item["case"] for item in training], [item["group"] for item in training]
-        side = splits.kfold(cases, groups, folds=folds, seed=seed, together=linked_cases(training, alike))
-        meta = {"method": split, "folds": folds, "seed": seed, "by": "patient", "stratify": "group"}
-    used = [module for module in MODULES if any(x.name == module.NAME and (x.training or x.testing) for x in layouts)]
-    slices = all(is_slice(item) for item in training)
-    datalist = {
-        "name": "covid19_slices" if slices else "covid19",
-        "description": f"COVID-19 CT, {'slices' if slices else 'scans'} with masks of "
-        + ("lungs and infection" if target == "both" else target),
-        "labels": TARGETS[target],
-        "modality": "CT",
-        "reference": "; ".join(module.REFERENCE for module in used),
-        "licence": "; ".join(f"{module.NAME}: {module.LICENCE}" for module in used),
-        "split": meta,
-        "provenance": _provenance(layouts, training + testing, alike),
-        "training": [item | {"fold": side[item["case"]]} for item in training],
-        "testing": testing,
-    }
-    check_no_leak(datalist)
-    return datalist
-
-
-def _provenance(layouts: list[Layout], items: list[dict[str, Any]], alike: list[list[str]]) -> dict[str, Any]:
-    files = sorted({path for item in items for path in files_of(item)})
-    return {
-        "program": f"volseg {__version__}",
-        "layouts": {x.name: {"training": len(x.training), "testing": len(x.testing)} for x in layouts},
-        "left_out": [f"{layout.name}: {reason}" for layout in layouts for reason in layout.left_out],
-        "patients": len({item["patient"] for item in items}),
-        "cases": len(items),
-        "without_masks": sum("label" not in item for item in items),
-        "groups": dict(sorted(Counter(item["group"] for item in items).items())),
-        "files": hashlib.sha256("\n".join(files).encode()).hexdigest(),
-        "near_duplicates": alike,
-    }
-
-
-def _place(item: dict[str, Any]) -> PurePosixPath:
-    return PurePosixPath(f"{item['image']}, slice {item['slice']}" if "slice" in item else item["image"])
+        return protocols.twenty_cases(items, split)
+    cases, groups = [item["case"] for item in items], [item["group"] for item in items]
+    patients: dict[str, list[str]] = {}
+    for item in items:
+        patients.setdefault(item["patient"], []).append(item["case"])
+    side = splits.kfold(cases, groups, folds=folds, seed=seed, together=[*patients.values(), *alike])
+    return side, {"method": split, "folds": folds, "seed": seed, "by": "patient", "stratify": "group"}

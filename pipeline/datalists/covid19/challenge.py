@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from pathlib import PurePosixPath
 
-from pipeline.datalists.covid19.layout import NIFTI, Layout, Tree, suffix_of, unique, unpaired
+from pipeline.datalists.covid19.layout import INFECTION_ONLY, NIFTI, Layout, Tree
 
 NAME = "COVID-19-20"
 LOOKS_LIKE = "Train/volume-covid19-A-0003_ct.nii.gz and _seg.nii.gz"
@@ -24,25 +22,20 @@ def recognise(tree: Tree, target: str) -> Layout | None:
         folders[path.parent][hit[2].lower()].append((hit[1], path))
     if not folders:
         return None
-    layout = Layout(NAME)
+    layout = Layout(NAME, tree)
     if target != "infection":
-        count = sum(len(found["ct"]) for found in folders.values())
-        layout.left_out = [f"{count} scans: their masks are of infection only"]
+        layout.left_out = [f"{sum(len(found['ct']) for found in folders.values())} scans: {INFECTION_ONLY}"]
         return layout
     for found in folders.values():
-        scans, doubled = unique(tree.root, found["ct"])
-        masks, again = unique(tree.root, found["seg"])
-        layout.problems += doubled + again
+        scans, masks = layout.unique(found["ct"]), layout.unique(found["seg"])
         if masks:
-            layout.problems += unpaired(tree, scans, masks, mask_of=_renamed("_seg"), image_of=_renamed("_ct"))
+            layout.check_pairs(
+                scans,
+                masks,
+                mask_of=lambda path: path.name.replace("_ct.", "_seg."),
+                image_of=lambda path: path.name.replace("_seg.", "_ct."),
+            )
         for case, scan in scans.items():
-            item = {"image": str(scan), "case": case, "patient": case, "group": "covid-19-20"}
-            if case in masks:
-                layout.training.append(item | {"label": str(masks[case]), "structures": {"infection": [1]}})
-            elif not masks:
-                layout.testing.append(item)
+            if case in masks or not masks:
+                layout.add(scan, masks.get(case), {"infection": [1]}, case=case, group="covid-19-20")
     return layout
-
-
-def _renamed(ending: str) -> Callable[[PurePosixPath], str]:
-    return lambda path: path.name[: -len(suffix_of(path))].rpartition("_")[0] + ending + suffix_of(path)

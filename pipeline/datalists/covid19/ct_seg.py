@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from pipeline.datalists.covid19.layout import NIFTI, Layout, Tree, unique, unpaired
-from pipeline.errors import Problem
+from pipeline.datalists.covid19.layout import NIFTI, Files, Layout, Tree
 
 NAME = "COVID-19-CT-Seg"
 LOOKS_LIKE = "COVID-19-CT-Seg_20cases/ beside Infection_Mask/"
@@ -43,58 +42,37 @@ def recognise(tree: Tree, target: str) -> Layout | None:
             found[kind].append((hit[1], path))
     if not any(found.values()):
         return None
-    files, problems = {}, []
-    for kind, pairs in found.items():
-        files[kind], doubled = unique(tree.root, pairs)
-        problems += doubled
-    images, masks = files.pop(IMAGES), files
-    layout = Layout(NAME, problems=problems)
+    layout = Layout(NAME, tree)
+    masks = {kind: layout.unique(pairs) for kind, pairs in found.items()}
+    images = masks.pop(IMAGES)
+    here = PurePosixPath()
     if not images:
-        remedy = "Give the folder that holds the images too"
-        layout.problems += [Problem(str(tree.root), f"scans in {IMAGES}/", "only masks", remedy)]
+        layout.fault(here, f"scans in {IMAGES}/", "only masks", "Give the folder that holds the images too")
     elif not any(masks.values()):
-        expected = " or ".join(f"{folder}/" for folder in STRUCTURES)
-        remedy = f"Give the folder that holds {IMAGES}/ and the masks' folders"
-        layout.problems += [Problem(str(tree.root), f"{expected} beside the scans", "none", remedy)]
+        expected = " or ".join(f"{folder}/" for folder in STRUCTURES) + " beside the scans"
+        layout.fault(here, expected, "none", f"Give the folder that holds {IMAGES}/ and the masks' folders")
     elif not any(masks[folder] for folder in FOLDERS[target]):
-        there = " and ".join(f"{folder}/" for folder, found in masks.items() if found)
-        layout.left_out = [f"{len(images)} cases: {there} do not tell {_said(target)}"]
+        there = " and ".join(f"{folder}/" for folder, paths in masks.items() if paths)
+        wanted = "lungs and infection" if target == "both" else target
+        layout.left_out = [f"{len(images)} cases: {there} do not tell {wanted}"]
     else:
-        _pair(layout, tree, target, images, masks)
+        _pair(layout, FOLDERS[target], images, masks)
     return layout
 
 
-def _pair(
-    layout: Layout,
-    tree: Tree,
-    target: str,
-    images: dict[str, PurePosixPath],
-    masks: dict[str, dict[str, PurePosixPath]],
-) -> None:
-    chosen = {case: (folder, path) for folder in reversed(FOLDERS[target]) for case, path in masks[folder].items()}
-    first = next(folder for folder in FOLDERS[target] if masks[folder])
-    layout.problems += unpaired(
-        tree,
+def _pair(layout: Layout, folders: tuple[str, ...], images: Files, masks: dict[str, Files]) -> None:
+    """Each case with the mask in the first of the folders that has one."""
+    folder_of = {case: folder for folder in reversed(folders) for case in masks[folder]}
+    chosen = {case: masks[folder][case] for case, folder in folder_of.items()}
+    first = next(folder for folder in folders if masks[folder])
+    layout.check_pairs(
         images,
-        {case: path for case, (_, path) in chosen.items()},
+        chosen,
         mask_of=lambda path: f"{first}/{path.name}",
         image_of=lambda path: f"{IMAGES}/{path.name}",
     )
-    for case, image in images.items():
-        if case in chosen:
-            folder, mask = chosen[case]
-            source = case.partition("_")[0]
-            layout.training.append(
-                {
-                    "image": str(image),
-                    "label": str(mask),
-                    "structures": STRUCTURES[folder],
-                    "case": case,
-                    "patient": re.match(r"radiopaedia_\d+", case)[0] if source == "radiopaedia" else case,
-                    "group": source,
-                }
-            )
-
-
-def _said(target: str) -> str:
-    return "lungs and infection" if target == "both" else target
+    for case in [case for case in images if case in chosen]:
+        source = case.partition("_")[0]
+        patient = re.match(r"radiopaedia_\d+", case)[0] if source == "radiopaedia" else case
+        structures = STRUCTURES[folder_of[case]]
+        layout.add(images[case], chosen[case], structures, case=case, patient=patient, group=source)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.datalists import near_duplicates
-from pipeline.datalists.covid19.layout import PICTURES
 from pipeline.datalists.near_duplicates import Fingerprint
 from pipeline.errors import DataError, Problem
+from pipeline.volumes import is_picture
 
 # MedSeg's nine scans and COVID-19-CT-Seg's radiopaedia cases come from the same pages of Radiopaedia.
 SAME_PAGES = ("medseg", "radiopaedia")
@@ -18,7 +18,7 @@ SAME_PAGES = ("medseg", "radiopaedia")
 
 def is_slice(item: dict[str, Any]) -> bool:
     """Whether a case is one slice: of a stack, or a picture."""
-    return "slice" in item or item["image"].lower().endswith(PICTURES)
+    return "slice" in item or is_picture(item["image"])
 
 
 def find_near_duplicates(items: list[dict[str, Any]], root: Path) -> list[list[str]]:
@@ -66,7 +66,7 @@ def _fingerprints(items: list[dict[str, Any]], root: Path) -> tuple[dict[str, Fi
 
 
 def _open(path: Path, *, whole: bool) -> Any:
-    if path.name.lower().endswith(PICTURES):
+    if is_picture(path):
         from PIL import Image
 
         with Image.open(path) as picture:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
 
-from pipeline.datalists.covid19.layout import NIFTI, REMEDY, Layout, Tree, unique, unpaired
-from pipeline.errors import Problem
+from pipeline.datalists.covid19.layout import NIFTI, Files, Layout, Tree
 
 NAME = "MedSeg"
 LOOKS_LIKE = "tr_im.nii.gz and tr_mask.nii.gz, or rp_im/ and rp_msk/"
@@ -26,86 +24,81 @@ def recognise(tree: Tree, target: str) -> Layout | None:
 
     The ten slices of val_im have no masks and are "testing". No file has both lungs and infection.
     """
-    layout = Layout(NAME)
+    layout = Layout(NAME, tree)
     wanted = r"(tr_im|val_im|tr_mask|tr_lungmasks_updated)"
-    stacks, doubled = unique(tree.root, ((hit[1].lower(), path) for path, hit in tree.match(wanted + NIFTI)))
-    scans = {folder: _numbered(tree, folder, layout) for folder in ("rp_im", "rp_msk", "rp_lung_msk")}
+    stacks = layout.unique((hit[1].lower(), path) for path, hit in tree.match(wanted + NIFTI))
+    numbered = [(path, int(hit[1])) for path, hit in tree.match(rf"(\d+){NIFTI}")]
+    scans = {
+        folder: layout.unique((number, path) for path, number in numbered if tree.folders(path)[-1] == folder)
+        for folder in ("rp_im", "rp_msk", "rp_lung_msk")
+    }
     if not stacks and not any(scans.values()):
         return None
-    layout.problems += doubled
     if target == "both":
         layout.left_out = ["lungs and infection are not drawn in one file"]
         return layout
-    _stack(layout, tree, target, stacks)
-    _scans(layout, tree, target, scans)
+    _stack(layout, target, stacks)
+    _scans(layout, target, scans)
     return layout
 
 
-def _numbered(tree: Tree, folder: str, layout: Layout) -> dict[int, PurePosixPath]:
-    hits = ((int(hit[1]), path) for path, hit in tree.match(rf"(\d+){NIFTI}") if tree.folders(path)[-1] == folder)
-    files, doubled = unique(tree.root, hits)
-    layout.problems += doubled
-    return files
-
-
-def _stack(layout: Layout, tree: Tree, target: str, stacks: dict[str, PurePosixPath]) -> None:
+def _stack(layout: Layout, target: str, stacks: Files) -> None:
     name, structures = STACK_MASKS[target]
     image, mask = stacks.get("tr_im"), stacks.get(name)
     if "val_im" in stacks:
-        layout.testing += _slices("val_im", stacks["val_im"], _depth(layout, tree, stacks["val_im"]) or 0)
+        _add_slices(layout, "val_im", stacks["val_im"], None, {}, depth=_depth(layout, stacks["val_im"]))
     if image and mask:
-        depth, masks = _depth(layout, tree, image), _depth(layout, tree, mask)
+        depth, masks = _depth(layout, image), _depth(layout, mask)
         if depth and masks and depth != masks:
-            expected = f"{depth} slices, as {image.name} has"
-            layout.problems.append(Problem(str(tree.root / mask), expected, str(masks), REMEDY))
-        items = _slices("tr_im", image, depth or 0)
-        layout.training += [item | {"label": str(mask), "structures": structures} for item in items]
+            layout.fault(mask, f"{depth} slices, as {image.name} has", str(masks))
+        _add_slices(layout, "tr_im", image, mask, structures, depth=depth)
     elif image and target == "lungs":
         layout.left_out.append(f"{image.name}: no {name}.nii.gz, which tells lungs")
-    elif image or mask:
-        images, masks = ({0: path} if path else {} for path in (image, mask))
-        layout.problems += unpaired(
-            tree, images, masks, mask_of=lambda _: f"{name}.nii.gz", image_of=lambda _: "tr_im.nii.gz"
-        )
+    elif image:
+        layout.fault(image, f"its mask {name}.nii.gz", "no such file")
+    elif mask:
+        layout.fault(mask, "its image tr_im.nii.gz", "no such file")
 
 
-def _depth(layout: Layout, tree: Tree, path: PurePosixPath) -> int | None:
-    """The number of slices of a stack; what is none becomes a problem of the layout."""
+def _depth(layout: Layout, path: PurePosixPath) -> int:
+    """The number of slices of a stack; what is none becomes a problem of the layout, and has 0."""
     import nibabel as nib
 
     try:
-        shape = nib.load(tree.root / path).shape
+        shape = nib.load(layout.tree.root / path).shape
         found = f"{len(shape)} axes"
     except Exception as error:  # a damaged gzip or header raises one of a dozen types
         shape, found = (), f"unreadable ({type(error).__name__}: {error})"
     if len(shape) == 3:
         return shape[2]
-    layout.problems.append(Problem(str(tree.root / path), "a NIfTI stack of slices, with 3 axes", found, REMEDY))
-    return None
+    layout.fault(path, "a NIfTI stack of slices, with 3 axes", found)
+    return 0
 
 
-def _slices(prefix: str, path: PurePosixPath, depth: int) -> list[dict[str, Any]]:
-    names = [f"{prefix}_{index:03d}" for index in range(depth)]
-    return [
-        {"image": str(path), "slice": index, "case": name, "patient": name, "group": "medseg_slices"}
-        for index, name in enumerate(names)
-    ]
+def _add_slices(
+    layout: Layout,
+    prefix: str,
+    image: PurePosixPath,
+    mask: PurePosixPath | None,
+    structures: dict[str, list[int]],
+    *,
+    depth: int,
+) -> None:
+    for index in range(depth):
+        layout.add(image, mask, structures, case=f"{prefix}_{index:03d}", group="medseg_slices", slice=index)
 
 
-def _scans(layout: Layout, tree: Tree, target: str, scans: dict[str, dict[int, PurePosixPath]]) -> None:
+def _scans(layout: Layout, target: str, scans: dict[str, Files]) -> None:
     folder, structures = SCAN_MASKS[target]
     images, masks = scans["rp_im"], scans[folder]
     if images and not masks and target == "lungs":
         layout.left_out.append(f"{len(images)} scans of rp_im: no {folder}/, which tells lungs")
         return
-    layout.problems += unpaired(
-        tree,
+    layout.check_pairs(
         images,
         masks,
         mask_of=lambda path: f"{folder}/{path.name}",
         image_of=lambda path: f"rp_im/{path.name}",
     )
     for number in sorted(images.keys() & masks.keys()):
-        case = f"rp_im_{number}"
-        item = {"image": str(images[number]), "label": str(masks[number]), "structures": structures}
-        layout.training.append(item | {"case": case, "patient": case, "group": "medseg"})
+        layout.add(images[number], masks[number], structures, case=f"rp_im_{number}", group="medseg")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.datalists.covid19.layout import NIFTI, Layout, Tree, unique, unpaired
+from pipeline.datalists.covid19.layout import INFECTION_ONLY, NIFTI, Layout, Tree
 
 NAME = "MosMedData"
 LOOKS_LIKE = "studies/CT-1/study_0255.nii.gz and masks/"
@@ -16,24 +16,17 @@ def recognise(tree: Tree, target: str) -> Layout | None:
     The group is mosmed, and "severity" the folder that the study lies in (CT-0 to CT-4: none to over 75% of the lungs).
     A mask marks ground glass and consolidation, both as 1.
     """
-    images, problems = unique(tree.root, ((hit[1], path) for path, hit in tree.match(rf"study_(\d+){NIFTI}")))
-    masks, doubled = unique(tree.root, ((hit[1], path) for path, hit in tree.match(rf"study_(\d+)_mask{NIFTI}")))
+    layout = Layout(NAME, tree)
+    images = layout.unique((hit[1], path) for path, hit in tree.match(rf"study_(\d+){NIFTI}"))
+    masks = layout.unique((hit[1], path) for path, hit in tree.match(rf"study_(\d+)_mask{NIFTI}"))
     if not images and not masks:
         return None
-    layout = Layout(NAME)
     if target != "infection":
-        layout.left_out = [f"{len(images)} studies: their masks are of infection only"]
-        return layout
+        return Layout(NAME, tree, left_out=[f"{len(images)} studies: {INFECTION_ONLY}"])
     lonely = {number: path for number, path in masks.items() if number not in images}
-    layout.problems = problems + doubled
-    layout.problems += unpaired(tree, {}, lonely, mask_of=str, image_of=lambda p: p.name.replace("_mask", ""))
+    layout.check_pairs({}, lonely, mask_of=str, image_of=lambda path: path.name.replace("_mask", ""))
     for number, image in images.items():
-        case = f"study_{number}"
-        item = {"image": str(image), "case": case, "patient": case, "group": "mosmed"}
-        if image.parent.name.upper().startswith("CT-"):
-            item["severity"] = image.parent.name.upper()
-        if number in masks:
-            layout.training.append(item | {"label": str(masks[number]), "structures": {"infection": [1]}})
-        else:
-            layout.testing.append(item)
+        grade = image.parent.name.upper()
+        more = {"severity": grade} if grade.startswith("CT-") else {}
+        layout.add(image, masks.get(number), {"infection": [1]}, case=f"study_{number}", group="mosmed", **more)
     return layout

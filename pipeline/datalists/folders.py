@@ -1,0 +1,45 @@
+"""What lies in a folder: its files, links followed once, and in what order they are counted."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def files_below(folder: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[Path]:
+    """Every file below a folder, in no order; links are followed, and a circle of them ends.
+
+    Left out are names that begin with a dot (such as macOS' `._` files), __MACOSX and the folder `without`.
+    """
+    found: list[Path] = []
+    seen = set() if without is None else {os.path.realpath(without)}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return found
+
+
+def files_in(folder: Path, suffix: str) -> list[Path]:
+    """The files of a folder that end so, in upper or lower case, in natural order; none where it is not there."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    named = (path for path in files if path.name.lower().endswith(suffix.lower()) and not path.name.startswith("."))
+    return sorted(named, key=natural)
+
+
+def natural(name: str | os.PathLike) -> list[tuple[int, int | str]]:
+    """A sorting key that counts: slice_9 comes before slice_10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", os.fspath(name)) if part]
+
+
+def entries_of(folder: Path) -> str:
+    """The first names in a folder, for errors."""
+    if not folder.is_dir():
+        return "no such folder"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "an empty folder"
