@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import dirty_set
+import pytest
 from dirty_set import Case
 from faults import row, volseg
 
@@ -41,8 +42,24 @@ def assert_told(row, checked):
     assert any(case.startswith(row.id) for case in found["broken"])
 
 
-def assert_no_other(rows, checked):
-    """That only the cases of the rows are accused."""
+def pytest_generate_tests(metafunc):
+    """Of a module that imports it: its `ROWS` for `test_each_fault_is_told`."""
+    if {"row", "checked"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(("row", "spoil"), metafunc.module.ROWS)
+
+
+@pytest.fixture(scope="module")
+def checked(request, tmp_path_factory):
+    """The one call over all rows of a module."""
+    return check_all(tmp_path_factory.mktemp("dirty"), GOOD, request.module.ROWS)
+
+
+@pytest.mark.timeout(120)
+def test_each_fault_is_told(row, spoil, checked):
+    assert_told(row, checked)
+
+
+def test_good_cases_are_not_accused(request, checked):
     told = {case for finding in checked[2]["problems"] for case in finding["cases"]}
     assert not set(GOOD) & told
-    assert all(any(case.startswith(each.id) for each in rows) for case in told)
+    assert all(any(case.startswith(each.id) for each in request.module.ROWS) for case in told)

@@ -7,7 +7,17 @@ import gzip
 import dirty_set
 import numpy as np
 import pytest
-from checked_set import AGAIN, GOOD, assert_no_other, assert_told, check_all, of
+from checked_set import (  # noqa: F401 - the fixture and the tests of ROWS are collected here
+    AGAIN,
+    GOOD,
+    assert_told,
+    check_all,
+    checked,
+    of,
+    pytest_generate_tests,
+    test_each_fault_is_told,
+    test_good_cases_are_not_accused,
+)
 from dirty_set import content, header, listed, moved_by, one, renamed, voxels
 from faults import Row
 
@@ -229,21 +239,6 @@ ROWS = [
         file="images/channels-apart-2.nii.gz",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    return check_all(tmp_path_factory.mktemp("dirty"), GOOD, ROWS)
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(("row", "spoil"), ROWS)
-def test_each_fault_is_told(row: Row, spoil, checked):
-    assert_told(row, checked)
-
-
-def test_good_cases_are_not_accused(checked):
-    assert_no_other(ROWS, checked)
 
 
 ALONE = [
