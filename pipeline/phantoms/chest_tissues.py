@@ -60,6 +60,11 @@ class Plane:
     def _paint(self, distance: np.ndarray, value: float | np.ndarray, *, soft: float | None = None) -> None:
         self._cover(self._share(distance, soft=soft), value)
 
+    def _paint_layers(self, distance: np.ndarray, layers: dict[float, float | np.ndarray]) -> None:
+        """What lies at a depth below an outline in mm and deeper, from outside in."""
+        for depth, value in layers.items():
+            self._paint(distance + depth, value)
+
     def _tubes(self, tubes: Tubes, *, wall: float = 0.0) -> np.ndarray:
         return tube_share(tubes.wider(wall), self.x, self.y, self.z, width=self.pixel)
 
@@ -69,14 +74,12 @@ class Plane:
         top = torso.trunk[1] + 1.0 - (self.x / 48.0) ** 2
         self._paint(np.maximum(np.maximum(top - self.y, self.y - top - 14.0), np.abs(self.x) - 190.0), -945.0)
         plate = np.maximum(np.abs(self.y - top - 26.0) - 12.0, np.abs(self.x) - 205.0)
-        self._paint(plate, -120.0)
-        self._paint(plate + 2.5, -930.0)
+        self._paint_layers(plate, {0.0: -120.0, 2.5: -930.0})
 
     def _paint_wall(self) -> None:
         """Skin, fat, muscles with fat between them."""
         torso, trunk = self.chest.torso, self.parts["trunk"]
-        self._paint(trunk, SKIN)
-        self._paint(trunk + 1.8, FAT + 6.0 * self.coarse)
+        self._paint_layers(trunk, {0.0: SKIN, 1.8: FAT + 6.0 * self.coarse})
         front = 0.5 - 0.5 * self.y / torso.trunk[1]
         muscles = trunk + torso.fat * (0.75 + 0.5 * front + 0.06 * self.coarse)
         streaks = 70.0 * np.exp(-((self.coarse / 0.09) ** 2))
@@ -86,20 +89,18 @@ class Plane:
             for side in (-1.0, 1.0):
                 u, v = side * self.x - 0.72 * torso.half_width, self.y - 1.06 * torso.half_depth - 4.0
                 blade = ellipse(u * 0.93 + v * 0.37, v * 0.93 - u * 0.37, 50.0 * math.sqrt(1.05 - level), 4.5)
-                self._paint(blade, CORTEX - 80.0)
-                self._paint(blade + 2.0, MARROW)
+                self._paint_layers(blade, {0.0: CORTEX - 80.0, 2.0: MARROW})
 
     def _paint_inside(self) -> None:
         """Fat of the mediastinum, the heart in its fat, the gullet and the great vessels."""
         torso = self.chest.torso
-        self._paint(self.parts["cavity"] - 2.0, MUSCLE)
-        self._paint(self.parts["cavity"] + 1.0, FAT + 45.0 + 12.0 * self.coarse + 12.0 * self.fine)
+        fat = FAT + 45.0 + 12.0 * self.coarse + 12.0 * self.fine
+        self._paint_layers(self.parts["cavity"], {-2.0: MUSCLE, 1.0: fat})
         self._paint(self.parts["heart"] + 3.0 + 2.0 * self.coarse, MUSCLE - 8.0 + 3.0 * self.fine)
         back = np.maximum(np.abs(self.x) - 26.0, torso.spine - self.y)
         self._paint(np.maximum(back, self.parts["cavity"]), MUSCLE)
         gullet = ellipse(self.x - 6.0, self.y - torso.spine + 27.0, 9.0, 6.0)
-        self._paint(gullet, MUSCLE - 15.0)
-        self._paint(gullet + 5.0, -300.0)
+        self._paint_layers(gullet, {0.0: MUSCLE - 15.0, 5.0: -300.0})
         self._cover(self._tubes(self.chest.great_vessels, wall=VESSEL_WALL), BLOOD + 10.0)
         self._cover(self._tubes(self.chest.great_vessels), BLOOD)
 
@@ -109,15 +110,14 @@ class Plane:
         if self.z > max(torso.domes):
             return
         a, b = torso.half_width, torso.half_depth
-        self._paint(below - 2.5, MUSCLE)
-        self._paint(below, FAT + 8.0 * self.coarse)
+        self._paint_layers(below, {-2.5: MUSCLE, 0.0: FAT + 8.0 * self.coarse})
         liver = np.maximum(below, 0.5 * self.x + 0.3 * self.y - 0.18 * a + 4.0 * self.coarse)
         self._paint(liver, LIVER + 3.0 * self.fine)
         spleen = np.maximum(below, ellipse(self.x - 0.66 * a, self.y - 0.45 * b, 0.28 * a, 0.36 * b))
         self._paint(spleen, SPLEEN + 3.0 * self.fine)
         stomach = np.maximum(ellipse(self.x - 0.42 * a, self.y + 0.35 * b, 0.36 * a, 0.42 * b), below) + 3.0
-        self._paint(stomach, MUSCLE - 10.0)
-        self._paint(stomach + 4.0, 15.0 - 250.0 * np.clip(self.fine + self.coarse - 1.2, 0.0, 2.0))
+        food = 15.0 - 250.0 * np.clip(self.fine + self.coarse - 1.2, 0.0, 2.0)
+        self._paint_layers(stomach, {0.0: MUSCLE - 10.0, 4.0: food})
         self._paint(np.maximum(stomach + 4.0, self.y + 0.42 * b), AIR + 20.0)
         self._paint(np.maximum(self.parts["spine"] - 16.0, below), MUSCLE)
 
@@ -125,28 +125,23 @@ class Plane:
         torso, z = self.chest.torso, self.z
         rib = np.maximum(self.parts["rib"], 14.0 - np.abs(self.x))
         cartilage = (self.y < -0.55 * torso.half_depth) & (np.abs(self.x) < 0.62 * torso.half_width)
-        self._paint(rib, np.where(cartilage, 95.0, CORTEX - 60.0))
-        self._paint(rib + 1.8, np.where(cartilage, 95.0, MARROW))
+        self._paint_layers(rib, {0.0: np.where(cartilage, 95.0, CORTEX - 60.0), 1.8: np.where(cartilage, 95.0, MARROW)})
         if 0.3 < z / torso.height < 0.86:
             sternum = ellipse(self.x, self.y + torso.half_depth + 4.0, 17.0, 6.0)
-            self._paint(sternum, CORTEX - 150.0)
-            self._paint(sternum + 1.8, MARROW - 60.0)
+            self._paint_layers(sternum, {0.0: CORTEX - 150.0, 1.8: MARROW - 60.0})
         self._paint_spine(torso, z)
 
     def _paint_spine(self, torso: Torso, z: float) -> None:
         phase = (z % VERTEBRA_PITCH) / VERTEBRA_PITCH
         spine, y = self.parts["spine"], self.y - torso.spine
-        disc = phase < 0.22
-        self._paint(spine, DISC if disc else CORTEX - 60.0)
-        if not disc:
-            self._paint(spine + 2.0, MARROW + 25.0 * self.fine)
+        vertebra = {0.0: CORTEX - 60.0, 2.0: MARROW + 25.0 * self.fine}
+        self._paint_layers(spine, {0.0: DISC} if phase < 0.22 else vertebra)
         canal = ellipse(self.x, y - 23.0, 10.0, 8.5)
         if 0.3 < phase < 0.8:
             process = np.maximum(np.abs(self.x) - 3.5, np.abs(y - 42.0) - 14.0)
             wing = ellipse(np.abs(self.x) - 20.0, y - 20.0 - 0.25 * np.abs(self.x), 20.0, 6.0)
             bone = np.minimum(np.minimum(canal - 5.0, process), wing)
-            self._paint(bone, CORTEX - 100.0)
-            self._paint(bone + 2.0, MARROW)
+            self._paint_layers(bone, {0.0: CORTEX - 100.0, 2.0: MARROW})
         self._paint(canal, 25.0)
 
     def _paint_lungs(self, *, great: np.ndarray) -> None:

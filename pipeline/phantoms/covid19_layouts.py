@@ -37,7 +37,7 @@ def covid_19_ct_seg(out: Path, *, patients: int, seed: int, size: str) -> Iterat
         severity = "severe" if size == "ct" else SEVERITIES[who[-1] % 3 if gray else turn % 3]
         chest = patient(who, severity=severity, size=size)
         study = scan_volume(chest, (seed, 1, number), size=size, series="thick" if gray else "thin", circle=not gray)
-        image = to_gray_volume(study.image) if gray else study.image
+        image = to_gray(study.image) if gray else study.image
         both = np.where(study.infection, np.uint8(INFECTION), study.lungs)
         for folder, volume in zip(CT_SEG, (image, study.lungs, study.infection, both), strict=True):
             save_nifti(volume, study, out / folder / f"{name}.nii.gz", axes="RAS" if gray else "LAS")
@@ -147,14 +147,6 @@ LAYOUTS: dict[str, Callable[..., Iterator[str]]] = {
 def unmasked(layout: str, patients: int) -> int:
     """How many of the patients have no mask; none of two."""
     return max(1, patients // UNMASKED[layout]) if layout in UNMASKED and patients > 2 else 0
-
-
-def to_gray_volume(image: np.ndarray) -> np.ndarray:
-    """HU as 8-bit gray levels, slice by slice."""
-    gray = np.empty(image.shape, np.uint8, order="F")
-    for index in range(image.shape[2]):
-        gray[..., index] = to_gray(image[..., index])
-    return gray
 
 
 def _radiopaedia(turn: int) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 import nibabel as nib
 import numpy as np
 import pytest
+from intensity_windows import best_window
 
 from pipeline.datalists import items, load_datalist
 from pipeline.datalists.acdc import build
@@ -37,23 +38,6 @@ def contents(root):
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-
-
-def best_window(image, mask):
-    """The highest Dice that any window of intensities reaches for one structure, chosen in sight of the truth."""
-    edges = np.unique(np.quantile(image, np.linspace(0, 1, 129)))
-    inside, everywhere = (
-        np.concatenate([[0], np.histogram(values, edges)[0].cumsum()]) for values in (image[mask], image)
-    )
-    hits = inside[None] - inside[:, None]
-    chosen = everywhere[None] - everywhere[:, None]
-    return float(np.max(2 * hits / np.maximum(chosen + mask.sum(), 1)))
-
-
-def test_best_window_finds_the_window():
-    image = np.arange(100.0)
-    assert best_window(image, (image >= 20) & (image < 40)) > 0.95
-    assert best_window(image, image % 2 == 0) == pytest.approx(2 * 50 / (100 + 50), abs=0.01)
 
 
 def test_the_layout_is_acdcs_and_the_list_lies_beside_it(phantom_acdc):

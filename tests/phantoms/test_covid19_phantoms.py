@@ -7,6 +7,7 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from intensity_windows import best_window
 from PIL import Image
 
 from pipeline.datalists import items, load_datalist
@@ -35,16 +36,6 @@ def files(root):
 
 def voxels(path):
     return np.asarray(nib.load(path).dataobj)
-
-
-def best_window(image, mask):
-    """The highest Dice that any window of intensities reaches for one structure, chosen in sight of the truth."""
-    edges = np.unique(np.quantile(image, np.linspace(0, 1, 129)))
-    inside, everywhere = (
-        np.concatenate([[0], np.histogram(values, edges)[0].cumsum()]) for values in (image[mask], image)
-    )
-    hits, chosen = inside[None] - inside[:, None], everywhere[None] - everywhere[:, None]
-    return float(np.max(2 * hits / np.maximum(chosen + mask.sum(), 1)))
 
 
 def pictures(root):
@@ -141,7 +132,7 @@ def test_cases_are_in_hounsfield_units_or_8_bit_by_their_names(roots):
 
 
 def test_8_bit_cases_are_the_windowed_hounsfield_units(tmp_path, roots, monkeypatch):
-    monkeypatch.setattr(covid19_layouts, "to_gray_volume", lambda image: image)
+    monkeypatch.setattr(covid19_layouts, "to_gray", lambda image: image)
     for folder in LAYOUTS["covid-19-ct-seg"](tmp_path, patients=2, seed=0, size="small"):
         assert folder in ("coronacases_001", "radiopaedia_4_85506_1")
     name = "COVID-19-CT-Seg_20cases/radiopaedia_4_85506_1.nii.gz"
