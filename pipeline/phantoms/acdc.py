@@ -92,26 +92,24 @@ def _scanner(number: int, generator: np.random.Generator, *, size: str) -> Scann
     if size == "small":
         thickness, inplane = 10.0, round(generator.uniform(2.8, 3.2), 4)
         heart = draw_heart(group, generator, length=generator.uniform(42.0, 52.0))
-        rows, columns = (int(4 * generator.integers(16, 21)), int(4 * generator.integers(19, 25)))
-        most = 7
+        rows, columns = int(4 * generator.integers(16, 21)), int(4 * generator.integers(19, 25))
+        fewest, most = 5, 7
     else:
         thickness = float(generator.choice([5.0, 8.0, 9.0, 10.0, 10.0]))
         length = generator.uniform(50.0, 56.0) if thickness < 6.0 else generator.uniform(72.0, 92.0)
         heart = draw_heart(group, generator, length=length)
         rows, columns = MATRICES[generator.integers(len(MATRICES))]
         inplane = round(generator.uniform(*np.clip((270.0 / rows, 360.0 / rows), 1.2, 1.9)), 4)
-        most = 12
+        fewest, most = 6, 12
     first = -thickness * generator.uniform(-0.4, 0.9)  # just below the base, or a slice of the atria first
-    slices = int(np.clip(np.ceil((heart.extent - first) / thickness), 5 if size == "small" else 6, most))
+    slices = int(np.clip(np.ceil((heart.extent - first) / thickness), fewest, most))
     grid = Grid(shape=(rows, columns, slices), spacing=(inplane, inplane, thickness))
     return Scanner(heart, grid, generator, first_depth=first)
 
 
 def _phase(frame: int) -> float:
     """How far the heart has contracted in a cine frame: 0 at the first, 1 at CINE_ES, back to 0 after the last."""
-    passed = frame - 1
-    systole = CINE_ES - 1
-    share = passed / systole if passed <= systole else 1.0 - (passed - systole) / (CINE_FRAMES - systole)
+    share = np.interp(frame, (1, CINE_ES, CINE_FRAMES + 1), (0.0, 1.0, 0.0))
     return float(0.5 - 0.5 * np.cos(np.pi * share))
 
 

@@ -84,11 +84,11 @@ class ChestScanner:
             height = self.bottom + thickness * (index + (step + 0.5) / count - 0.5)
             plane = Plane(self.chest, self.x, self.y, height, pixel=self.pixel)
             total = {name: value + getattr(plane, name) * np.float32(1.0 / count) for name, value in total.items()}
-        right, left, infected = (total[name] for name in ("right", "left", "infected"))
+        image, right, left, infected, solid, fluid = total.values()
         lungs = np.where(right > left, RIGHT_LUNG, LEFT_LUNG) * (right + left >= 0.5)
-        findings = np.where(total["solid"] >= 0.5 * infected, CONSOLIDATION, GROUND_GLASS) * (infected >= 0.5)
-        findings = np.where(total["fluid"] >= 0.5, EFFUSION, findings)
-        image = self._reconstruct(total["image"], index)
+        findings = np.where(solid >= 0.5 * infected, CONSOLIDATION, GROUND_GLASS) * (infected >= 0.5)
+        findings = np.where(fluid >= 0.5, EFFUSION, findings)
+        image = self._reconstruct(image, index)
         return Slice(image=image, lungs=lungs.astype(np.uint8), findings=findings.astype(np.uint8))
 
     def _reconstruct(self, image: np.ndarray, index: int) -> np.ndarray:
