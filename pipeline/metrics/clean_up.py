@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.files import write_text
-from pipeline.metrics.labels import Labels
+from pipeline.metrics import overlap
+from pipeline.metrics.files import records
+from pipeline.metrics.labels import Labels, compact, members_of, structures_of
 from pipeline.metrics.masks import read_pred, read_truth
 from pipeline.metrics.pairing import pair_folders
 from pipeline.metrics.surface import bounding_box
-from pipeline.structures import numbers_of, remove_small_components, structure_masks
+from pipeline.structures import remove_small_components
 
 SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # ml, or thousands of pixels
 NAME = "clean_up.json"
@@ -24,18 +27,10 @@ logger = logging.getLogger("pipeline")
 
 
 def compare_folders(
-    pred_dir: str | Path,
-    truth: str | Path,
-    out: str | Path,
-    *,
-    labels: Labels,
-    dataset_dir: str | Path | None = None,
-    section: Literal["training", "testing"] = "training",
-    fold: int | None = None,
-    overwrite: bool = False,
+    pred_dir: str | Path, truth: str | Path, out: str | Path, *, labels: Labels, overwrite: bool = False, **chosen: Any
 ) -> float:
-    """Pair (`pair_folders`) and compare (`compare_clean_up`); raises as those two."""
-    cases, _ = pair_folders(pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels)
+    """Pair (`pair_folders`, which takes the other options) and compare (`compare_clean_up`); raises as those two."""
+    cases, _ = pair_folders(pred_dir, truth, labels=labels, **chosen)
     return compare_clean_up(cases, labels, out, overwrite=overwrite)
 
 
@@ -67,47 +62,28 @@ def compare_clean_up(
         DataError: a mask cannot be read, or the file exists.
     """
     sizes = sorted({0.0, *map(float, sizes)})
+    labels = structures_of(labels)
     predicted = [case for case in cases if case.get("pred")]
-    dice = np.array([_case(case, labels, sizes) for case in predicted]).reshape(-1, len(sizes), len(numbers_of(labels)))
-    means = [[_mean(dice[:, size, structure]) for structure in range(dice.shape[2])] for size in range(len(sizes))]
-    keep = sizes[_best(np.array(means, float))]
-    rows = [
-        {"min_component": size, "dice": dict(zip(numbers_of(labels), row, strict=True))}
-        for size, row in zip(sizes, means, strict=True)
-    ]
+    dice = pd.DataFrame([row for case in predicted for row in _case(case, labels, sizes)], columns=list(labels))
+    means = dice.groupby(sizes * len(predicted)).mean()
+    known = means.fillna(0)
+    keep = float(known[(known >= known.iloc[0]).all(axis=1)].mean(axis=1).idxmax())
+    rows = [{"min_component": size, "dice": row} for size, row in zip(sizes, records(means), strict=True)]
     content = {"unit": "ml, or 1000 pixels where spacing is unknown", "cases": len(predicted), "sizes": rows}
     write_text(Path(out) / NAME, json.dumps({**content, "keep": keep}, indent=2) + "\n", overwrite=overwrite)
     logger.info("removing small components: %s", f"min_component {keep:g} may be kept" if keep else "none pays")
     return keep
 
 
-def _case(case: Mapping[str, Any], labels: Labels, sizes: Sequence[float]) -> list[list[float]]:
-    """Dice of each structure at each size; NaN where neither mask holds it."""
+def _case(case: Mapping[str, Any], labels: Labels, sizes: Sequence[float]) -> Iterator[np.ndarray]:
+    """For each size the Dice of each structure without what is smaller; NaN where neither mask holds it."""
     truth, pred = read_truth(case, labels), read_pred(case["pred"], labels)
     box = bounding_box((truth.array > 0) | (pred.array > 0))  # beyond it all is background
-    wanted, predicted = structure_masks(truth.array[box], labels), pred.array[box]
+    wanted, predicted = compact(truth.array[box], labels), pred.array[box]
+    members = members_of(labels)
     voxel_ml = math.prod(truth.spacing) / 1000
-    rows = []
     for size in sizes:
         fewest = math.ceil(size / voxel_ml)
         mask = remove_small_components(predicted, labels, fewest) if fewest > 1 and predicted.size else predicted
-        found = structure_masks(mask, labels)
-        rows.append([_dice(one, other) for one, other in zip(wanted, found, strict=True)])
-    return rows
-
-
-def _dice(truth: np.ndarray, pred: np.ndarray) -> float:
-    total = int(truth.sum()) + int(pred.sum())
-    return 2 * int((truth & pred).sum()) / total if total else math.nan
-
-
-def _mean(values: np.ndarray) -> float | None:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else None
-
-
-def _best(means: np.ndarray) -> int:
-    """The row with the best mean among those in which no column is below the first row's."""
-    first = np.nan_to_num(means[0])
-    safe = [row for row in range(len(means)) if (np.nan_to_num(means[row]) >= first).all()]
-    return max(safe, key=lambda row: (np.nan_to_num(means[row]).mean(), -row))
+        counts = overlap.confusion(compact(mask, labels), wanted, members.shape[1])
+        yield overlap.dice(counts, members)

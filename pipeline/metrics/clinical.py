@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.metrics.files import write_files
+from pipeline.metrics.files import records, write_files
 
 # g/ml; Schulz-Menger et al., J Cardiovasc Magn Reson 22:19, 2020, doi 10.1186/s12968-020-00610-6
 MYOCARDIAL_DENSITY = 1.05
@@ -39,15 +38,24 @@ def clinical_table(cases: pd.DataFrame, *, missing: Sequence[str] = ()) -> pd.Da
     if not heart or not {"ED", "ES"} <= set(cases["phase"]) or not cases["patient"].all():
         return None
     cases = cases.assign(pred_ml=cases["pred_ml"].mask(cases["case"].isin(missing)))
-    patients = cases.drop_duplicates("patient")[["patient", "group"]].reset_index(drop=True)
-    columns: dict[str, pd.Series] = {}
+    table = cases.drop_duplicates("patient")[["patient", "group"]].set_index("patient", drop=False)
+    keys = ["patient", "structure", "phase"]
+    ml = cases.drop_duplicates(keys).set_index(keys)[["truth_ml", "pred_ml"]].astype(float).unstack(keys[1:])
     for cavity in (name for name in CAVITIES if name in heart):
-        columns |= _cavity(cases, patients["patient"], cavity)
-    if MYOCARDIUM in heart:
+        for volume, phase in (("EDV", "ED"), ("ESV", "ES")):
+            for side in SIDES:
+                table[f"{cavity}_{volume}_{side}_ml"] = ml[f"{side}_ml", cavity, phase]
         for side in SIDES:
-            mass = _volumes(cases, patients["patient"], MYOCARDIUM, "ED", side) * MYOCARDIAL_DENSITY
-            columns[f"{MYOCARDIUM}_ED_mass_{side}_g"] = mass
-    return patients.assign(**columns)
+            edv, esv = (table[f"{cavity}_{volume}_{side}_ml"] for volume in ("EDV", "ESV"))
+            table[f"{cavity}_EF_{side}_percent"] = 100 * (edv - esv) / edv.where(edv > 0)
+    for side in SIDES if MYOCARDIUM in heart else ():
+        table[f"{MYOCARDIUM}_ED_mass_{side}_g"] = ml[f"{side}_ml", MYOCARDIUM, "ED"] * MYOCARDIAL_DENSITY
+    return table.reset_index(drop=True)
+
+
+def to_json(clinical: pd.DataFrame) -> dict[str, Any]:
+    """The entry "clinical" of scores.json."""
+    return {"patients": records(clinical), "agreement": agreement_table(clinical)}
 
 
 def agreement_table(clinical: pd.DataFrame) -> list[dict[str, Any]]:
@@ -107,21 +115,3 @@ def write_acdc_csv(cases: pd.DataFrame, path: str | Path, *, overwrite: bool = F
     content = table.to_csv(index=False, float_format="%.6g")
     write_files(path.parent, {path.name: content}, overwrite=overwrite)
     return path
-
-
-def _cavity(cases: pd.DataFrame, patients: pd.Series, cavity: str) -> dict[str, pd.Series]:
-    columns = {}
-    for name, phase in (("EDV", "ED"), ("ESV", "ES")):
-        for side in SIDES:
-            columns[f"{cavity}_{name}_{side}_ml"] = _volumes(cases, patients, cavity, phase, side)
-    for side in SIDES:
-        edv, esv = (columns[f"{cavity}_{name}_{side}_ml"] for name in ("EDV", "ESV"))
-        columns[f"{cavity}_EF_{side}_percent"] = 100 * (edv - esv) / edv.where(edv > 0, math.nan)
-    return columns
-
-
-def _volumes(cases: pd.DataFrame, patients: pd.Series, structure: str, phase: str, side: str) -> pd.Series:
-    """ml for each patient, in the order of `patients`; NaN where that phase is absent."""
-    chosen = cases[(cases["structure"] == structure) & (cases["phase"] == phase)]
-    by_patient = chosen.drop_duplicates("patient").set_index("patient")[f"{side}_ml"].astype(float)
-    return patients.map(by_patient)

@@ -50,6 +50,11 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.7g")
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON takes them: undefined values are None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
 def to_json(content: Any) -> str:
     """Indented JSON; a NaN in it is an error, since JSON has none."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.metrics.clinical import agreement_table
+from pipeline.metrics.files import records
 from pipeline.metrics.lesions import DEFINITIONS, PRED, TRUTH, scores_of, strata
 from pipeline.metrics.summary import describe
 
 RATES = ("sensitivity", "precision", "f1")
-COUNTS = ("truth", "detected", "missed", "pred", "false")
 WHO = ("case", "patient", "phase", "group", "structure")
 
 
@@ -46,16 +46,15 @@ class Lesions:
     def loads(self, structure: str) -> pd.DataFrame:
         """Load, organ volumes and shares of each case, for `pipeline.metrics.clinical.agreement_table`."""
         rows = self.cases[self.cases["structure"] == structure].reset_index(drop=True)
-        predicted = [column for column in rows if f"_{PRED}_" in column]
-        rows.loc[rows["case"].isin(list(self.missing)), predicted] = float("nan")
-        measured = [column for column in rows if f"_{TRUTH}_" in column or f"_{PRED}_" in column]
-        known = [column for column in measured if rows[column.replace(f"_{PRED}_", f"_{TRUTH}_")].notna().any()]
+        pairs = {column: column.replace(f"_{TRUTH}_", f"_{PRED}_") for column in rows if f"_{TRUTH}_" in column}
+        rows.loc[rows["case"].isin(list(self.missing)), list(pairs.values())] = float("nan")
+        known = [column for true in pairs if rows[true].notna().any() for column in (true, pairs[true])]
         return rows[["case", *known]]
 
     def to_json(self) -> dict[str, Any]:
         """The entry "lesions" of scores.json."""
-        rows = self.cases.astype(object).where(self.cases.notna(), None).to_dict("records")
-        return {"organs": self.organs, "definitions": DEFINITIONS, "summary": self.summary, "cases": rows}
+        cases = records(self.cases)
+        return {"organs": self.organs, "definitions": DEFINITIONS, "summary": self.summary, "cases": cases}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], components: pd.DataFrame, missing: Sequence[str]) -> Lesions:
@@ -80,14 +79,8 @@ class Lesions:
 
 
 def _scores(lesions: pd.DataFrame) -> dict[str, Any]:
-    found = {source: lesions.loc[lesions["source"] == source, "detected"] for source in (TRUTH, PRED)}
-    counts = scores_of(
-        truth=len(found[TRUTH]),
-        detected=int(found[TRUTH].sum()),
-        pred=len(found[PRED]),
-        matched=int(found[PRED].sum()),
-    )
-    return {name: None if value != value else value for name, value in counts.items()}
+    scores = scores_of(*(lesions.loc[lesions["source"] == source, "detected"] for source in (TRUTH, PRED)))
+    return {name: None if value != value else value for name, value in scores.items()}
 
 
 def _stratum(lesions: pd.DataFrame, name: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def score_lesions(
         masks = {TRUTH: np.isin(truth, numbers[name]), PRED: np.isin(pred, numbers[name])}
         rows = _match(masks, grid)
         score.components.extend({"structure": name, **row} for row in rows)
-        row = {"structure": name, **_counts(rows)}
+        row = {"structure": name, **scores_of(*(_detected(rows, source) for source in (TRUTH, PRED)))}
         notes = {}
         for source, array in ((TRUTH, truth), (PRED, pred)):
             row[f"load_{source}_{grid.unit()}"] = int(masks[source].sum()) * grid.voxel(truth.shape)
@@ -114,6 +114,23 @@ def score_lesions(
         told = "; ".join(f"{source}: {reason}" for source, reason in notes.items() if reason)
         score.cases.append({**row, "note": told})
     return score
+
+
+def scores_of(truth: Sequence[int], pred: Sequence[int]) -> dict[str, Any]:
+    """Counts of lesions, and sensitivity, precision, F1 (NaN where undefined).
+
+    Args:
+        truth: 1 for each true lesion that is detected, 0 for each that is missed.
+        pred: 1 for each predicted lesion that is none of the false ones, 0 for these.
+    """
+    detected, matched = int(sum(truth)), int(sum(pred))
+    sensitivity = detected / len(truth) if len(truth) else math.nan
+    precision = matched / len(pred) if len(pred) else math.nan
+    total = sensitivity + precision
+    f1 = 2 * sensitivity * precision / total if total > 0 else 0.0 if len(truth) or len(pred) else math.nan
+    counts = {"truth": len(truth), "detected": detected, "missed": len(truth) - detected}
+    counts |= {"pred": len(pred), "false": len(pred) - matched}
+    return {**counts, "sensitivity": sensitivity, "precision": precision, "f1": f1}
 
 
 def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,22 +236,5 @@ def _centres(parts: np.ndarray, count: int) -> np.ndarray:
     return cc3d.statistics(parts)["centroids"][1:] if count else np.zeros((0, 3))
 
 
-def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Counts and scores of the lesions in `rows`."""
-    found = {source: [row["detected"] for row in rows if row["source"] == source] for source in (TRUTH, PRED)}
-    return scores_of(
-        truth=len(found[TRUTH]),
-        detected=sum(found[TRUTH]),
-        pred=len(found[PRED]),
-        matched=sum(found[PRED]),
-    )
-
-
-def scores_of(*, truth: int, detected: int, pred: int, matched: int) -> dict[str, Any]:
-    """Counts of true, detected, missed, predicted and false lesions; sensitivity, precision, F1 (NaN if undefined)."""
-    sensitivity = detected / truth if truth else math.nan
-    precision = matched / pred if pred else math.nan
-    total = sensitivity + precision
-    f1 = 2 * sensitivity * precision / total if total > 0 else 0.0 if truth or pred else math.nan
-    counts = {"truth": truth, "detected": detected, "missed": truth - detected, "pred": pred, "false": pred - matched}
-    return {**counts, "sensitivity": sensitivity, "precision": precision, "f1": f1}
+def _detected(rows: Sequence[Mapping[str, Any]], source: str) -> list[int]:
+    return [row["detected"] for row in rows if row["source"] == source]

@@ -67,10 +67,6 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         """The content of scores.json."""
         table = self.clinical
-        heart = None
-        if table is not None:
-            rows = table.astype(object).where(table.notna(), None).to_dict("records")
-            heart = {"patients": rows, "agreement": clinical.agreement_table(table)}
         return {
             "version": VERSION,
             "labels": self.labels,
@@ -84,7 +80,7 @@ class Scores:
                 for part, entries in self.summary.items()
             },
             "missing": self.missing,
-            "clinical": heart,
+            "clinical": None if table is None else clinical.to_json(table),
             "lesions": self.lesions.to_json() if self.lesions else None,
         }
 

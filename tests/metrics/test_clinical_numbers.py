@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
@@ -91,6 +91,7 @@ def found_keys() -> list[str]:
     return ["n", "r", "bias", "sd", "loa_low", "loa_high", "mae", "undefined"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(1, 300), st.floats(1, 300)), min_size=2, max_size=20), st.floats(-50, 50))
 def test_agreement_properties(pairs: list[tuple[float, float]], shift: float) -> None:
     pred, truth = np.array(pairs).T

@@ -86,7 +86,7 @@ def test_empty_masks(truth: list, pred: list, sensitivity: float, precision: flo
 
 
 def test_rates_of_counts() -> None:
-    assert scores_of(truth=4, detected=3, pred=6, matched=2)["f1"] == pytest.approx(2 * 0.75 * (1 / 3) / (0.75 + 1 / 3))
+    assert scores_of([1, 1, 1, 0], [1, 1, 0, 0, 0, 0])["f1"] == pytest.approx(2 * 0.75 * (1 / 3) / (0.75 + 1 / 3))
 
 
 def test_corners_join_in_volumes_and_in_slices() -> None:
