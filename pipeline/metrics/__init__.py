@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
+from pipeline.metrics.empty import MissingPolicy
 
 # loaded on demand: the first two need torch, the others pandas, and the command line starts without either
 _MODULES = {
@@ -24,7 +24,7 @@ _MODULES = {
     "write_acdc_csv": "clinical",
 }
 
-__all__ = ["EmptyPolicy", "MissingPolicy", *_MODULES]
+__all__ = ["MissingPolicy", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,7 @@ from monai.metrics import CumulativeIterationMetric
 from monai.utils import convert_to_numpy, evenly_divisible_all_gather
 
 from pipeline.metrics import overlap
-from pipeline.metrics.empty import EmptyPolicy
-from pipeline.metrics.labels import Labels, members_of, numbers_of
+from pipeline.metrics.labels import Labels, classes_of, members_of
 
 
 class CaseDice(CumulativeIterationMetric):
@@ -30,24 +29,15 @@ class CaseDice(CumulativeIterationMetric):
     Args:
         structures: name -> label number, without background; or name -> numbers where structures overlap
             (see `pipeline.structures`): {"lungs": [1, 2], "infection": [2]}.
-        num_classes: labels run from 0 to num_classes-1; default: the highest number of a structure plus one.
-        policy: Dice where neither map holds the structure.
     """
 
-    def __init__(
-        self,
-        structures: Labels,
-        *,
-        num_classes: int | None = None,
-        policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
-    ) -> None:
+    def __init__(self, structures: Labels) -> None:
         super().__init__()
         if not structures:
             raise ValueError("CaseDice needs at least one structure")
         self.structures = dict(structures)
-        self.num_classes = num_classes or max(max(numbers) for numbers in numbers_of(self.structures).values()) + 1
+        self.num_classes = max(classes_of(self.structures)) + 1
         self.members = members_of(self.structures, range(self.num_classes))
-        self.policy = EmptyPolicy(policy)
 
     def aggregate(self) -> torch.Tensor:
         """Mean over cases of the mean over the case's defined structures; NaN if nothing was defined.
@@ -61,11 +51,6 @@ class CaseDice(CumulativeIterationMetric):
         """Mean over the cases for each structure; NaN where no case defines it. Raises as `aggregate`."""
         cases = self._cases()
         return {name: torch.nanmean(cases[:, column]).item() for column, name in enumerate(self.structures)}
-
-    def undefined(self) -> dict[str, int]:
-        """In how many cases each structure had no Dice (absent from both maps). Raises as `aggregate`."""
-        missing = self._cases().isnan().sum(0).tolist()
-        return dict(zip(self.structures, missing, strict=True))
 
     def _cases(self) -> torch.Tensor:
         buffer = self.get_buffer()
@@ -91,7 +76,7 @@ class CaseDice(CumulativeIterationMetric):
 
     def _dice(self, pred: np.ndarray, truth: np.ndarray) -> torch.Tensor:
         counts = overlap.confusion(pred, truth, self.num_classes)
-        return torch.from_numpy(overlap.dice(counts, self.members, policy=self.policy))
+        return torch.from_numpy(overlap.dice(counts, self.members))
 
 
 class CaseDiceHandler(IgniteMetricHandler):
@@ -103,19 +88,10 @@ class CaseDiceHandler(IgniteMetricHandler):
         structures: as `CaseDice`.
         output_transform: gives (predictions, labels) from the engine's output:
             `$monai.handlers.from_engine(['pred', 'label'])`.
-        num_classes, policy: as `CaseDice`.
     """
 
-    def __init__(
-        self,
-        structures: Labels,
-        output_transform: Callable[[Any], Any] = lambda output: output,
-        *,
-        num_classes: int | None = None,
-        policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
-    ) -> None:
-        metric = CaseDice(structures, num_classes=num_classes, policy=policy)
-        super().__init__(metric_fn=metric, output_transform=output_transform)
+    def __init__(self, structures: Labels, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+        super().__init__(metric_fn=CaseDice(structures), output_transform=output_transform)
 
     def completed(self, engine: Engine, name: str) -> None:
         """Write the mean under `name` and the structures' means under `name`_STRUCTURE."""

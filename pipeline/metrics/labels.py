@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -45,17 +44,18 @@ def structures_of(labels: Labels, *, source: str = "labels") -> dict[str, int | 
     Raises:
         DataError: no structure is left, or a label is not of this form.
     """
-    structures = {name: list(value) if _is_list(value) else value for name, value in labels.items() if value != 0}
-    numbers = [number for value in structures.values() for number in (value if _is_list(value) else [value])]
-    whole = all(isinstance(number, int) and number > 0 for number in numbers) and [] not in structures.values()
-    if not structures or not whole or MEAN in structures or len(set(_own(structures))) != len(structures):
+    structures = {name: value for name, value in labels.items() if value != 0}
+    numbers = numbers_of(structures)
+    own = {given[:1] for given in numbers.values()}
+    whole = all(isinstance(number, int) and number > 0 for given in numbers.values() for number in given)
+    if not whole or not own or () in own or MEAN in structures or len(own) != len(structures):
         raise DataError(_bad_labels(source, str(dict(labels))))
     return structures
 
 
 def numbers_of(structures: Labels) -> dict[str, tuple[int, ...]]:
     """The numbers of each structure, its own first."""
-    return {name: tuple(value) if _is_list(value) else (value,) for name, value in structures.items()}
+    return {name: tuple(value) if isinstance(value, list | tuple) else (value,) for name, value in structures.items()}
 
 
 def classes_of(structures: Labels) -> list[int]:
@@ -86,14 +86,6 @@ def compact(array: np.ndarray, structures: Labels, *, name: str = "label map") -
         listed = ", ".join(map(str, sorted(known.tolist())))
         raise ForeignLabels(name, listed, np.unique(array[~matches]).tolist())
     return order.astype(np.uint8 if len(known) <= 256 else np.int64)[position]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _own(structures: Labels) -> list[int]:
-    return [numbers[0] for numbers in numbers_of(structures).values() if numbers]
 
 
 def _bad_labels(source: str, found: str) -> Problem:

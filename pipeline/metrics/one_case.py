@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,25 +11,12 @@ import numpy as np
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.affected import Grid
 from pipeline.metrics.cases import CaseScore, score_case
-from pipeline.metrics.empty import EmptyPolicy
 from pipeline.metrics.labels import Labels, compact
 from pipeline.metrics.lesions import LesionScore, score_lesions
 from pipeline.metrics.masks import Mask, grid_fault, lost_pixdim, read_pred, read_truth
 from pipeline.metrics.overlap import ForeignLabels
-from pipeline.metrics.surface import HausdorffDefinition
 
 LOST_PIXDIM = "carries the truth's affine but not its pixdim: measured with the truth's spacing"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is the same for all cases; see `pipeline.metrics.scoring.score_cases`."""
-
-    labels: dict[str, int | list[int]]
-    policy: EmptyPolicy
-    definition: HausdorffDefinition
-    check_grid: bool
-    lesions: dict[str, str | None]
 
 
 @dataclass
@@ -43,56 +30,41 @@ class Outcome:
     has_geometry: bool = True
 
 
-def score_files(case: Mapping[str, Any], *, options: Options) -> Outcome:
-    """Score the files "label" and "pred" of a case; never raises DataError, whose problems the outcome holds."""
-    try:
-        truth, pred, problems = _read_pair(case, options)
-    except DataError as error:
-        return Outcome(problems=error.problems)
-    if problems:
-        return Outcome(problems=problems)
-    warning = f"{pred.file} {LOST_PIXDIM}" if options.check_grid and lost_pixdim(pred, truth) else ""
-    score = score_case(
-        pred.array,
-        truth.array,
-        truth.spacing,
-        options.labels,
-        policy=options.policy,
-        definition=options.definition,
-    )
+def score_files(
+    case: Mapping[str, Any], *, labels: Labels, lesions: Mapping[str, str | None], check_grid: bool
+) -> Outcome:
+    """Score the files "label" and "pred" of a case (all background where there is no "pred").
+
+    Never raises DataError, whose problems the outcome holds; options as `pipeline.metrics.scoring.score_cases`.
+    """
+    outcome = Outcome()
+    truth = _read(read_truth, case, labels, outcome.problems)
+    pred = _read(read_pred, case["pred"], labels, outcome.problems) if case.get("pred") else None
+    if truth and pred:
+        fault = grid_fault(pred, truth)
+        if fault and (check_grid or truth.shape != pred.shape):
+            outcome.problems.append(fault)
+        elif check_grid and lost_pixdim(pred, truth):
+            outcome.warning = f"{pred.file} {LOST_PIXDIM}"
+    if outcome.problems:
+        return outcome
+    found = pred.array if pred else np.zeros(truth.shape, np.uint8)
     grid = Grid(truth.spacing, truth.affine, truth.has_geometry)
-    lesions = score_lesions(pred.array, truth.array, grid, options.labels, options.lesions)
-    return Outcome(score, lesions, warning=warning, has_geometry=truth.has_geometry)
+    outcome.has_geometry = truth.has_geometry
+    outcome.score = score_case(found, truth.array, truth.spacing, labels)
+    outcome.lesions = score_lesions(found, truth.array, grid, labels, lesions)
+    return outcome
 
 
-def _read_pair(case: Mapping[str, Any], options: Options) -> tuple[Mask, Mask, list[Problem]]:
-    """Truth, prediction (all background where there is none), and what is wrong with either."""
-    masks, problems = [], []
-    reads = [lambda: read_truth(case, options.labels)]
-    if case.get("pred"):
-        reads.append(lambda: read_pred(case["pred"], options.labels))
-    for read in reads:
-        try:
-            masks.append(read())
-            problems += _foreign_labels(masks[-1], options.labels)
-        except DataError as error:
-            problems += error.problems
-    if len(masks) < len(reads):
-        raise DataError(problems)
-    truth = masks[0]
-    if not case.get("pred"):
-        nothing = np.zeros(truth.array.shape, np.uint8)
-        return truth, replace(truth, file="", array=nothing), problems
-    fault = grid_fault(masks[1], truth)
-    if fault and (options.check_grid or truth.array.shape != masks[1].array.shape):
-        problems.append(fault)
-    return truth, masks[1], problems
-
-
-def _foreign_labels(mask: Mask, labels: Labels) -> list[Problem]:
+def _read(read: Callable[..., Mask], source: Any, labels: Labels, problems: list[Problem]) -> Mask | None:
+    """A mask, None where it cannot be read; what is wrong with it, foreign labels too, is added to the problems."""
+    mask = None
     try:
+        mask = read(source, labels)
         compact(mask.array, labels)
+    except DataError as error:
+        problems += error.problems
     except ForeignLabels as error:
         remedy = "Name every label of the masks, for example 1=RV,2=MYO,3=LV"
-        return [Problem(mask.file, f"labels {error.expected}", error.found, remedy)]
-    return []
+        problems.append(Problem(mask.file, f"labels {error.expected}", error.found, remedy))
+    return mask

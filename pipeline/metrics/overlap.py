@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.metrics.empty import EmptyPolicy
-
 
 class ForeignLabels(ValueError):  # noqa: N818
     """A label map holds values that are no labels.
@@ -36,56 +34,50 @@ def confusion(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarr
     Raises:
         ValueError: the shapes differ, or a map holds values that are no labels (they are named).
     """
-    codes = _pair_codes(pred, truth, num_classes)
-    return _count(codes.ravel(order="K"), num_classes)
+    return _count(_pair_codes(pred, truth, num_classes), num_classes)
 
 
-def slice_confusions(pred: np.ndarray, truth: np.ndarray, num_classes: int, *, axis: int = -1) -> np.ndarray:
-    """`confusion` of every slice along `axis`, in the same single pass; their sum is the volume's table.
+def slice_confusions(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    """`confusion` of every slice along the last axis, in the same single pass; their sum is the volume's table.
 
     Returns:
         (slices, C, C) int64.
     """
-    codes = np.moveaxis(_pair_codes(pred, truth, num_classes), axis, 0)
-    tables = [_count(plane.ravel(order="K"), num_classes) for plane in codes]
-    return np.stack(tables) if tables else np.zeros((0, num_classes, num_classes), np.int64)
+    codes = np.moveaxis(_pair_codes(pred, truth, num_classes), -1, 0)
+    tables = [_count(plane, num_classes) for plane in codes]
+    return np.array(tables, np.int64).reshape(-1, num_classes, num_classes)
 
 
-def dice(
-    counts: np.ndarray, members: np.ndarray | None = None, *, policy: EmptyPolicy = EmptyPolicy.UNDEFINED
-) -> np.ndarray:
+def dice(counts: np.ndarray, members: np.ndarray | None = None) -> np.ndarray:
     """Dice = 2|A∩B| / (|A|+|B|) of each label (Zijdenbos et al. 1994; eq. 1 of the paper's measures).
 
     Args:
         counts: (..., C, C) tables of `confusion`.
         members: (S, C) which labels make up each structure, for structures that overlap; default: each label is one.
-        policy: value where a label (or structure) is in neither map.
 
     Returns:
-        (..., C) float64, or (..., S).
+        (..., C) float64, or (..., S); NaN where a label (or structure) is in neither map.
     """
     both, in_truth, in_pred = sizes(counts, members)
-    return _ratio(2 * both, in_truth + in_pred, policy)
+    return _ratio(2 * both, in_truth + in_pred)
 
 
-def iou(
-    counts: np.ndarray, members: np.ndarray | None = None, *, policy: EmptyPolicy = EmptyPolicy.UNDEFINED
-) -> np.ndarray:
+def iou(counts: np.ndarray, members: np.ndarray | None = None) -> np.ndarray:
     """IoU = |A∩B| / |A∪B| of each label (Jaccard's index); arguments and result as `dice`."""
     both, in_truth, in_pred = sizes(counts, members)
-    return _ratio(both, in_truth + in_pred - both, policy)
+    return _ratio(both, in_truth + in_pred - both)
 
 
 def pixel_error(counts: np.ndarray, members: np.ndarray | None = None) -> np.ndarray:
     """Pixel error = (FP + FN) / all voxels of the map, each label; NaN for a map without voxels; shapes as `dice`."""
     both, in_truth, in_pred = sizes(counts, members)
-    return _ratio(in_truth + in_pred - 2 * both, counts.sum((-2, -1))[..., None], EmptyPolicy.UNDEFINED)
+    return _ratio(in_truth + in_pred - 2 * both, counts.sum((-2, -1))[..., None])
 
 
 def overall_pixel_error(counts: np.ndarray) -> np.ndarray:
     """Share of all voxels whose label differs, all classes together; (...), NaN for a map without voxels."""
     total = counts.sum((-2, -1))
-    return _ratio(total - np.trace(counts, axis1=-2, axis2=-1), total, EmptyPolicy.UNDEFINED)
+    return _ratio(total - np.trace(counts, axis1=-2, axis2=-1), total)
 
 
 def sizes(counts: np.ndarray, members: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,15 +98,11 @@ def as_labels(labels: np.ndarray, num_classes: int, *, name: str = "label map") 
     labels = np.asarray(labels)
     if labels.dtype == bool:
         labels = labels.view(np.uint8)
-    whole = np.issubdtype(labels.dtype, np.integer)
-    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes and (whole or _all_whole(labels))):
+    whole = np.issubdtype(labels.dtype, np.integer) or (labels == np.rint(labels)).all()
+    if labels.size and not (whole and labels.min() >= 0 and labels.max() < num_classes):
         foreign = [value for value in np.unique(labels).tolist() if value not in range(num_classes)]
         raise ForeignLabels(name, f"0 to {num_classes - 1}", foreign)
     return labels.astype(np.uint8 if num_classes <= 256 else np.int64, copy=False)
-
-
-def _all_whole(values: np.ndarray) -> bool:
-    return bool((values == np.rint(values)).all())
 
 
 def _pair_codes(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
@@ -123,17 +111,14 @@ def _pair_codes(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.nda
     truth = as_labels(truth, num_classes, name="truth")
     if pred.shape != truth.shape:
         raise ValueError(f"prediction has shape {pred.shape}, truth has shape {truth.shape}")
-    small = num_classes**2 <= 256
-    truth = truth if small else truth.astype(np.int64)
-    return truth * truth.dtype.type(num_classes) + pred
+    code = np.uint8 if num_classes**2 <= 256 else np.int64
+    return truth.astype(code, copy=False) * code(num_classes) + pred
 
 
 def _count(codes: np.ndarray, num_classes: int) -> np.ndarray:
-    counts = np.bincount(codes, minlength=num_classes**2).astype(np.int64, copy=False)
-    return counts.reshape(num_classes, num_classes)
+    return np.bincount(codes.ravel(order="K"), minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, policy: EmptyPolicy) -> np.ndarray:
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
-    empty = np.full(denominator.shape, policy.value_if_both_empty)
-    return np.divide(numerator, denominator, out=empty, where=denominator > 0)
+    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)

@@ -19,6 +19,7 @@ from pipeline.metrics.masks import read_mask
 MASK_SUFFIX = re.compile(r"(?i)[_-](seg|segmentation|pred|prediction|mask|label|gt|trans)$")
 TRUTH_SUFFIX = re.compile(r"(?i)[_-](seg|segmentation|mask|label|gt)$")
 JPEG = (".jpg", ".jpeg")  # images, never masks: their compression changes label numbers
+BY_CASE = "Name it by its case"
 ACDC_NAME = re.compile(r"(patient\d+)_frame(\d+)")
 
 
@@ -86,8 +87,13 @@ def pair(pred_dir: str | Path, items: list[dict[str, Any]]) -> list[dict[str, An
         if number:
             found[min(number)].append(path)
         elif candidates:
-            problems.append(_fits_several(path, [items[hit]["case"] for hit in sorted(candidates[0])]))
-    problems += [_several_fit(items[hit]["case"], paths) for hit, paths in found.items() if len(paths) > 1]
+            cases = ", ".join(items[hit]["case"] for hit in sorted(candidates[0]))
+            problems.append(Problem(str(path), "a name that fits one case", f"one that fits {cases}", BY_CASE))
+    for hit, paths in found.items():
+        if len(paths) > 1:
+            names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+            remedy = "Keep one mask for each case in the folder"
+            problems.append(Problem(items[hit]["case"], "one prediction", f"{len(paths)}: {names}", remedy))
     if not found and not problems:
         problems = [_nothing_fits(folder, files, items)]
     if problems:
@@ -151,12 +157,12 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _stem(path: Path) -> str:
-    return path.name[: -len(volumes.suffix_of(path))] if volumes.suffix_of(path) else path.name
+    return path.name[: len(path.name) - len(volumes.suffix_of(path))]
 
 
 def _item_names(item: Mapping[str, Any]) -> set[str]:
-    files = [item[key] for key in ("image", "label") if isinstance(item.get(key), str)]
-    names = {item["case"], item.get("nested", item["case"]), *(_stem(Path(file)) for file in files)}
+    files = [Path(item[key]) for key in ("image", "label") if isinstance(item.get(key), str)]
+    names = {item["case"], item.get("nested", item["case"]), *map(_stem, files)}
     return {plain for name in names for plain in _with_and_without_suffix(name)}
 
 
@@ -174,15 +180,6 @@ def _pred_names(path: Path, folder: Path) -> list[str]:
 def _with_and_without_suffix(name: str) -> list[str]:
     plain = MASK_SUFFIX.sub("", name)
     return [name] if plain == name else [name, *_with_and_without_suffix(plain)]
-
-
-def _fits_several(path: Path, cases: list[str]) -> Problem:
-    return Problem(str(path), "a name that fits one case", f"one that fits {', '.join(cases)}", "Name it by its case")
-
-
-def _several_fit(case: str, paths: list[Path]) -> Problem:
-    names = ", ".join(str(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-    return Problem(case, "one prediction", f"{len(paths)}: {names}", "Keep one mask for each case in the folder")
 
 
 def _nothing_fits(folder: Path, files: list[Path], items: list[dict[str, Any]]) -> Problem:

@@ -6,27 +6,27 @@ import logging
 import math
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from tqdm import tqdm
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError, Problem, printable
 from pipeline.metrics import empty
-from pipeline.metrics.cases import DISTANCES, VOLUMES, definitions
-from pipeline.metrics.empty import EmptyPolicy, MissingPolicy
+from pipeline.metrics.cases import COUNTS, DISTANCES, VOLUMES, definitions
+from pipeline.metrics.empty import MissingPolicy
 from pipeline.metrics.files import SCORE_FILES, refuse_existing
-from pipeline.metrics.labels import MEAN, Labels, structures_of
+from pipeline.metrics.labels import Labels, structures_of
 from pipeline.metrics.lesion_summary import Lesions
 from pipeline.metrics.lesions import COLUMNS, UNITS, check_lesions
-from pipeline.metrics.one_case import Options, Outcome, score_files
+from pipeline.metrics.one_case import Outcome, score_files
 from pipeline.metrics.origin import origin
 from pipeline.metrics.pairing import pair_folders
 from pipeline.metrics.scores import Scores
-from pipeline.metrics.surface import HausdorffDefinition
 
 WHO = ("case", "patient", "phase", "group")
 FILES = ("image", "label", "pred")
@@ -40,8 +40,6 @@ def score_cases(
     labels: Labels,
     *,
     missing: MissingPolicy | str = MissingPolicy.ZERO,
-    policy: EmptyPolicy | str = EmptyPolicy.UNDEFINED,
-    definition: HausdorffDefinition | str = HausdorffDefinition.MAX_DIRECTED,
     lesions: Mapping[str, str | None] | None = None,
     check_grid: bool = True,
     processes: int = 1,
@@ -56,8 +54,6 @@ def score_cases(
             `pipeline.metrics.masks.read_truth`).
         labels: name -> number of each structure, or numbers where they overlap; background (0) may be among them.
         missing: what a case without a prediction counts for: an empty mask, or nothing ("skip").
-        policy: Dice and IoU where a structure is in neither mask.
-        definition: of HD95.
         lesions: structures to be scored lesion by lesion, each with the organ that holds it (None: no shares), for
             example {"infection": "lungs"}; see `pipeline.metrics.lesions`.
         check_grid: whether masks must lie within 0.1 mm of the truth's grid; shapes must agree in any case.
@@ -76,28 +72,27 @@ def score_cases(
     """
     missing = MissingPolicy(missing)
     labels = structures_of(labels)
-    options = Options(
-        labels, EmptyPolicy(policy), HausdorffDefinition(definition), check_grid, check_lesions(lesions, labels)
-    )
+    lesions = check_lesions(lesions, labels)
     _check_list(cases)
     absent = [case["case"] for case in cases if not case.get("pred")]
     chosen = [case for case in cases if case.get("pred") or missing is MissingPolicy.ZERO]
-    outcomes = list(_bar(_score_all(chosen, options, processes), total=len(chosen), shown=progress))
+    score = partial(score_files, labels=labels, lesions=lesions, check_grid=check_grid)
+    bar = tqdm(_mapped(score, chosen, processes), "Scoring", len(chosen), unit="case", disable=not progress)
+    outcomes = list(bar)
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     if problems:
         raise DataError(problems)
-    warnings = [outcome.warning for outcome in outcomes if outcome.warning]
     unit, unmeasured = _lengths(chosen, outcomes)
-    warnings += unmeasured
+    warnings = [outcome.warning for outcome in outcomes if outcome.warning] + unmeasured
     _say(absent, warnings, missing)
     return Scores(
         cases=_table(chosen, [outcome.score.structures for outcome in outcomes]),
         slices=_table(chosen, [outcome.score.slices for outcome in outcomes]),
-        labels=options.labels,
+        labels=labels,
         length_unit=unit,
-        lesions=_lesions(chosen, outcomes, options.lesions, absent) if options.lesions else None,
-        definitions=definitions(options.definition, unit=unit),
-        policy={**empty.describe(options.policy, missing), "hd95": options.definition.value},
+        lesions=_lesions(chosen, outcomes, lesions, absent) if lesions else None,
+        definitions=definitions(unit=unit),
+        policy={**empty.describe(missing), "hd95": "max_directed"},
         provenance={**origin(), **(provenance or {}), "warnings": warnings},
         missing=absent,
         files=[_who(case) | _files(case) for case in cases],
@@ -143,9 +138,8 @@ def _check_list(cases: Sequence[Mapping[str, Any]]) -> None:
         raise DataError([Problem(name, "one case of this name", f"{counts[name]}", remedy) for name in twice])
 
 
-def _score_all(cases: Sequence[Mapping[str, Any]], options: Options, processes: int) -> Iterator[Outcome]:
+def _mapped(score: Callable[..., Outcome], cases: Sequence[Mapping[str, Any]], processes: int) -> Iterator[Outcome]:
     """Outcomes in the order of the cases."""
-    score = partial(score_files, options=options)
     if processes <= 1 or len(cases) < 2:
         yield from map(score, cases)
         return
@@ -158,32 +152,33 @@ def _score_all(cases: Sequence[Mapping[str, Any]], options: Options, processes: 
 def _lesions(
     cases: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome], organs: dict[str, str | None], absent: list[str]
 ) -> Lesions:
-    parts = [
-        pd.DataFrame([_who(case) | row for case, own in zip(cases, rows, strict=True) for row in own])
-        for rows in ([o.lesions.components for o in outcomes], [o.lesions.cases for o in outcomes])
-    ]
-    columns = [*WHO, *(column for column in COLUMNS if column in parts[0] or column not in UNITS)]
-    return Lesions(organs, parts[0].reindex(columns=columns), parts[1], absent)
+    components = _frame(cases, [outcome.lesions.components for outcome in outcomes])
+    columns = [*WHO, *(column for column in COLUMNS if column in components or column not in UNITS)]
+    by_case = _frame(cases, [outcome.lesions.cases for outcome in outcomes])
+    return Lesions(organs, components.reindex(columns=columns), by_case, absent)
 
 
 def _lengths(cases: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     """The unit of all distances; undefined from here on in cases that lack it, and a warning that names those."""
     pictures = [case["case"] for case, outcome in zip(cases, outcomes, strict=True) if not outcome.has_geometry]
     unit = "px" if pictures and len(pictures) == len(cases) else "mm"
-    for outcome in (outcome for outcome in outcomes if not outcome.has_geometry):
-        for row in outcome.score.structures:
-            row |= dict.fromkeys(VOLUMES, math.nan if row["structure"] != MEAN else None)
-            row |= dict.fromkeys(DISTANCES, math.nan) if unit == "mm" else {}
+    unknown = (*VOLUMES, *DISTANCES) if unit == "mm" else VOLUMES
+    for row in (row for outcome in outcomes if not outcome.has_geometry for row in outcome.score.structures):
+        row |= dict.fromkeys(unknown, math.nan)
     if not pictures or unit == "px":
         return unit, []
     return unit, [f"no millimetres are known of {_first(pictures)}: distances and volumes of {len(pictures)} undefined"]
 
 
 def _table(cases: Sequence[Mapping[str, Any]], rows: Iterable[list[dict[str, Any]]]) -> pd.DataFrame:
-    table = pd.DataFrame([_who(case) | row for case, own in zip(cases, rows, strict=True) for row in own])
-    counts = [column for column in ("slice", "truth_voxels", "pred_voxels") if column in table]
-    sizes = [column for column in VOLUMES if column in table]
-    return table.astype({**dict.fromkeys(counts, "Int64"), **dict.fromkeys(sizes, float)})
+    table = _frame(cases, rows)
+    types = {**dict.fromkeys(("slice", *COUNTS), "Int64"), **dict.fromkeys(VOLUMES, float)}
+    return table.astype({column: kind for column, kind in types.items() if column in table})
+
+
+def _frame(cases: Sequence[Mapping[str, Any]], rows: Iterable[list[dict[str, Any]]]) -> pd.DataFrame:
+    """The rows of all cases, each with the columns that say which case it is."""
+    return pd.DataFrame([_who(case) | row for case, own in zip(cases, rows, strict=True) for row in own])
 
 
 def _who(case: Mapping[str, Any]) -> dict[str, str]:
@@ -209,11 +204,5 @@ def _say(absent: list[str], warnings: list[str], missing: MissingPolicy) -> None
         logger.warning("%d: %s", len(warnings), _first(warnings))
 
 
-def _first(names: list[str], limit: int = 3) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
-
-
-def _bar(outcomes: Iterable[Outcome], *, total: int, shown: bool) -> Iterable[Outcome]:
-    from tqdm import tqdm
-
-    return tqdm(outcomes, total=total, desc="Scoring", unit="case", disable=not shown)
+def _first(names: list[str]) -> str:
+    return printable(", ".join(names[:3]) + (", ..." if len(names) > 3 else ""))

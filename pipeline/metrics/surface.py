@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 ROUNDING_MM = 1e-5  # distances are float32: 2.6 mm may come out as 2.6000001
-
-
-class HausdorffDefinition(StrEnum):
-    """How the two directed sets of distances become one percentile; all agree at the maximum (100)."""
-
-    MAX_DIRECTED = "max_directed"
-    POOLED = "pooled"
-
-    @property
-    def sentence(self) -> str:
-        """The definition in words, for tables and reports."""
-        return {
-            "max_directed": "the larger of the two directed percentiles (as MONAI)",
-            "pooled": "the percentile of both directions' distances together (as medpy)",
-        }[self.value]
 
 
 class SurfaceDistances(NamedTuple):
@@ -60,20 +44,23 @@ def hausdorff(
     distances: SurfaceDistances,
     *,
     percentile: float = 100.0,
-    definition: HausdorffDefinition | str = HausdorffDefinition.MAX_DIRECTED,
+    definition: Literal["max_directed", "pooled"] = "max_directed",
 ) -> float:
     """Hausdorff distance in mm (percentile 100), or its robust form such as HD95 (percentile 95).
 
-    Percentiles interpolate linearly between the two nearest distances.
+    Args:
+        distances: of both directions.
+        percentile: interpolated linearly between the two nearest distances.
+        definition: the larger of the two directed percentiles (as MONAI), or the percentile of both directions'
+            distances together (as medpy); they agree at 100.
 
     Returns:
         NaN where a mask is empty: there is no distance to what is not there.
     """
     if any(not part.size or np.isinf(part[0]) for part in distances):
         return float("nan")
-    pooled = HausdorffDefinition(definition) is HausdorffDefinition.POOLED
-    parts = [np.concatenate(distances)] if pooled else distances
-    return max(_percentile(part, percentile) for part in parts)
+    parts = [np.concatenate(distances)] if definition == "pooled" else distances
+    return float(max(part.max() if percentile == 100 else np.percentile(part, percentile) for part in parts))
 
 
 def surface_dice(distances: SurfaceDistances, *, tolerance: float) -> float:
@@ -119,7 +106,3 @@ def _directed(source: np.ndarray, target: np.ndarray, spacing: Sequence[float]) 
     outside = (~target).view(np.uint8)  # edt takes three times as long for booleans
     # black_border=False: the box's border is no surface, else distances beside it would come out too small
     return edt.edt(outside, anisotropy=tuple(map(float, spacing)), black_border=False)[source]
-
-
-def _percentile(distances: np.ndarray, percentile: float) -> float:
-    return float(distances.max() if percentile == 100 else np.percentile(distances, percentile))

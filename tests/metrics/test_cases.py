@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.metrics import CaseDice, EmptyPolicy, parse_labels, score_case
+from pipeline.metrics import CaseDice, parse_labels, score_case
 from pipeline.metrics.labels import compact, structures_of
 from pipeline.metrics.surface import hausdorff, surface_distances
 
@@ -58,19 +58,6 @@ def test_slices_by_hand() -> None:
     assert second["MYO"]["dice"] == 0
     assert (second["MYO"]["empty"], second["RV"]["empty"]) == ("pred", "both")
     assert second["mean"]["pixel_error"] == pytest.approx(1 / 12)
-
-
-def test_policy() -> None:
-    rows = by_name(score_case(*two_slices(), SPACING, LABELS, policy=EmptyPolicy.ONE).structures)
-    assert (rows["LV"]["dice"], rows["MYO"]["dice"]) == (1.0, 0.0)
-    assert rows["mean"]["dice"] == pytest.approx((4 / 5 + 0 + 1) / 3)
-    assert math.isnan(rows["LV"]["hd_mm"])
-
-
-def test_definition_of_hd95_is_a_choice() -> None:
-    rows = by_name(score_case(*two_slices(), SPACING, LABELS, definition="pooled").structures)
-    assert rows["RV"]["hd95_mm"] == pytest.approx(0.8)  # 95th percentile of [0 0 0 0 1]
-    assert rows["RV"]["hd_mm"] == 1.0
 
 
 @pytest.mark.parametrize("corner", [(0, 0, 0), (3, 2, 1), (6, 5, 4)])

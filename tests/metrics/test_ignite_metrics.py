@@ -29,15 +29,8 @@ def test_by_hand() -> None:
     metric([maps(1, 0, 0, 0)], [maps(1, 1, 2, 0)])
     metric([maps(1, 2, 3, 0)], [maps(1, 0, 3, 0)])
     assert metric.by_structure() == pytest.approx({"RV": 5 / 6, "MYO": 0.0, "LV": 1.0})
-    assert metric.undefined() == {"RV": 0, "MYO": 0, "LV": 1}
     # first the mean of a case over its structures, then over cases: (1/3 + 2/3) / 2
     assert metric.aggregate().item() == pytest.approx(0.5)
-
-
-def test_policy_reaches_the_score() -> None:
-    metric = CaseDice(STRUCTURES, policy="one")
-    metric([maps(1, 2, 0)], [maps(1, 2, 0)])
-    assert metric.by_structure()["LV"] == 1.0
 
 
 def test_a_batch_and_a_list_and_floats_are_the_same() -> None:

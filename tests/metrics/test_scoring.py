@@ -186,6 +186,16 @@ def test_lost_pixdim_is_warned_of(tmp_path: Path, save_mask: Save, heart, caplog
     assert len(scores.provenance["warnings"]) == 1
 
 
+def test_names_in_the_log_are_shown_and_not_obeyed(preds: Path, tmp_path: Path, caplog) -> None:
+    pred = preds / "patient001_ED.nii.gz"
+    cases = [{"case": "a", "label": pred, "pred": pred}, {"case": "b\x1b[2J\n", "label": pred, "pred": None}]
+    with caplog.at_level(logging.WARNING, logger="pipeline"):
+        score_cases(cases, LABELS, progress=False)
+    assert [record.getMessage() for record in caplog.records] == [
+        r"1 cases have no prediction (scored as empty masks): b\x1b[2J\n"
+    ]
+
+
 def test_lists_that_cannot_be_scored(preds: Path) -> None:
     pred = preds / "patient001_ED.nii.gz"
     with pytest.raises(DataError, match="no cases"):
