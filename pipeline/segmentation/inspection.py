@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
+from pipeline.metrics.masks import corner_displacement
 from pipeline.segmentation.memory import check_memory
-from pipeline.volumes import affine, has_geometry, is_nifti, is_picture, names_of, spacing, trimmed
+from pipeline.volumes import affine, has_geometry, is_nifti, names_of, spacing, trimmed
 from pipeline.volumes.itk import read_itk
 from pipeline.volumes.names import Names
 from pipeline.volumes.nifti import load_nifti, nifti_parts
-from pipeline.volumes.pictures import read_picture, read_picture_folder
+from pipeline.volumes.pictures import read_picture_folder
 
 MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
 GRID_MM = 0.01  # as far as the corners of two channels may lie apart
@@ -64,9 +65,9 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1, max_me
 
     Raises:
         DataError: too large for memory, no regular file, empty, truncated or damaged (gzip's checksum), of another
-            format, not 2D, 3D or 3D + time, more than
-            one value per voxel, NaN or infinity, one value everywhere, no positive spacing, no such slice, channels of
-            several formats or on several grids; of each file the first fault.
+            format, not 2D, 3D or 3D + time, more than one value per voxel, NaN or infinity, one value everywhere, no
+            positive spacing, no such slice, channels of several formats or on several grids; of each file the first
+            fault.
     """
     files = [Path(name) for name in names_of(image)]
     infos, problems = [], []
@@ -101,19 +102,15 @@ def _differences(files: list[Path], infos: list[ImageInfo]) -> Iterator[Problem]
     remedy = "Resample the channels to one grid, in files of one kind"
     for file, info in zip(files[1:], infos[1:], strict=True):
         size, wanted = (" x ".join(map(str, one.shape)) for one in (info, infos[0]))
+        edges = tuple(length + 1 for length in (*info.shape, 1)[:3])  # to the far side of the last voxels
         if is_nifti(file) != is_nifti(first) or info.has_geometry != infos[0].has_geometry:
             yield Problem(str(file), f"a file of the same kind as {first.name}", file.name, remedy)
         elif size != wanted:
             yield Problem(str(file), f"the shape {wanted} of {first.name}", size, remedy)
-        elif (apart := _corner_distance(affine(file), affine(first), info.shape)) > GRID_MM:
+        elif (apart := corner_displacement(affine(file), affine(first), edges)) > GRID_MM:
             yield Problem(str(file), f"the grid of {first.name}", f"one up to {apart:.2f} mm away", remedy)
         elif info.is_cine:
             yield Problem(str(file), "channels without time", f"{info.frames} time frames", "Split them into volumes")
-
-
-def _corner_distance(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
-    corners = np.array([(x, y, z, 1) for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, (*shape, 1)[2])])
-    return float(np.linalg.norm(corners @ (one - other).T, axis=1).max())
 
 
 def _check_content(path: Path) -> None:
@@ -140,7 +137,7 @@ def _parts(path: Path) -> tuple[tuple[int, ...], Iterable[np.ndarray]]:
         image = load_nifti(path)
         return trimmed(image.shape), nifti_parts(path, image)
     if not has_geometry(path):
-        voxels = read_picture(path) if is_picture(path) else read_picture_folder(path)
+        voxels = read_picture_folder(path)
         return voxels.shape[-3:], [channel.ravel(order="F") for channel in voxels.reshape(-1, *voxels.shape[-3:])]
     return _itk_parts(path)
 

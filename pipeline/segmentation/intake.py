@@ -11,11 +11,9 @@ from typing import Any
 
 from pipeline.datalists import items, list_images, load_datalist
 from pipeline.errors import DataError, Problem, printable
-from pipeline.segmentation.inspection import ImageInfo, inspect
+from pipeline.segmentation.inspection import inspect
 from pipeline.volumes import mask_name, names_of
 from pipeline.volumes.dicom import is_series_folder, series_folders
-
-__all__ = ["ImageInfo", "find_cases", "inspect", "pending"]
 
 logger = logging.getLogger("pipeline")
 

@@ -53,7 +53,7 @@ def draw_preview(
         DataError: a file that cannot be read, or the output exists.
     """
     image = first_name(image)
-    voxels, values = (_at_least_3d(array) for array in (read_image(image), read_mask(mask)))
+    voxels, values = (array.reshape((*array.shape, 1, 1)[:4]) for array in (read_image(image), read_mask(mask)))
     voxels = voxels if index is None else voxels[:, :, index : index + 1]
     distances, measured = spacing(image), has_geometry(image)
     view = View(affine(image), distances, values.shape)
@@ -81,11 +81,6 @@ class _Block:
     heading: str
     image: np.ndarray
     mask: np.ndarray
-
-
-def _at_least_3d(array: np.ndarray) -> np.ndarray:
-    """(X, Y, Z, T), with one slice or one frame where there is no such axis."""
-    return array.reshape(*array.shape, *(1,) * (4 - array.ndim))
 
 
 def _counts(values: np.ndarray, labels: Labels) -> np.ndarray:
@@ -170,14 +165,10 @@ def _slice(
             continue
         shade = _bright(colour[name])
         axes.contourf(found, levels=[0.5, 1.5], colors=[shade], alpha=0.22)
-        axes.contour(np.pad(found, 1), levels=[0.5], colors=[shade], linewidths=1.1, extent=_padded(found.shape))
+        around = (-1.5, found.shape[1] + 0.5, -1.5, found.shape[0] + 0.5)  # outlines close at the border, too
+        axes.contour(np.pad(found, 1), levels=[0.5], colors=[shade], linewidths=1.1, extent=around)
     axes.set_xlim(-0.5, picture.shape[1] - 0.5)
     axes.set_ylim(picture.shape[0] - 0.5, -0.5)
-
-
-def _padded(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """Where the corners of a slice with one more voxel around it lie: contours close at the border too."""
-    return -1.5, shape[1] + 0.5, -1.5, shape[0] + 0.5
 
 
 def _curve(figure: Any, sizes: _Sizes, colour: Mapping[str, str], height: float, width: float) -> None:

@@ -12,14 +12,7 @@ from pipeline.volumes.dicom import is_series_folder
 from pipeline.volumes.itk import affine_of, as_volume, itk_header, read_itk
 from pipeline.volumes.names import is_nifti, is_picture
 from pipeline.volumes.nifti import load_nifti, raw_header, read_nifti
-from pipeline.volumes.pictures import (
-    brightness,
-    folder_shape,
-    is_picture_folder,
-    picture_shape,
-    read_picture,
-    read_picture_folder,
-)
+from pipeline.volumes.pictures import brightness, folder_shape, is_picture_folder, read_picture_folder
 
 PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # what ITK says of a picture, too
 
@@ -33,7 +26,7 @@ def read_image(path: str | Path) -> np.ndarray:
     if is_nifti(path):
         return read_nifti(path)
     if not has_geometry(path):
-        return brightness(read_picture(path) if is_picture(path) else read_picture_folder(path))
+        return brightness(read_picture_folder(path))
     import SimpleITK
 
     return SimpleITK.GetArrayFromImage(as_volume(read_itk(path), path)).T
@@ -57,7 +50,7 @@ def shape(path: str | Path) -> tuple[int, ...]:
     if is_nifti(path):
         return tuple(int(n) for n in load_nifti(path).shape)
     if not has_geometry(path):
-        return picture_shape(path) if is_picture(path) else folder_shape(path)
+        return folder_shape(path)
     return tuple(int(n) for n in itk_header(path).GetSize())
 
 

@@ -14,7 +14,7 @@ from pipeline.volumes.grid import has_geometry, shape, trimmed
 from pipeline.volumes.itk import itk_header, read_itk
 from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, Names, first_name, is_nifti, is_picture, suffix_of
 from pipeline.volumes.nifti import load_nifti, raw_header, read_nifti
-from pipeline.volumes.pictures import read_label_picture, read_picture_folder, write_label_picture
+from pipeline.volumes.pictures import read_picture_folder, write_label_picture
 
 CLEARED_FIELDS = (
     *("cal_min", "cal_max", "glmin", "glmax", "intent_p1", "intent_p2", "intent_p3", "intent_code", "intent_name"),
@@ -95,7 +95,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     if is_nifti(path):
         return _whole(read_nifti(path))
     if not has_geometry(path):
-        return _whole(read_label_picture(path) if is_picture(path) else read_picture_folder(path, labels=True))
+        return _whole(read_picture_folder(path, labels=True))
     import SimpleITK
 
     return _whole(SimpleITK.GetArrayFromImage(read_itk(path)).T)

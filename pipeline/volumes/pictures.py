@@ -115,11 +115,13 @@ def is_picture_folder(path: str | Path) -> bool:
 
 
 def slice_files(folder: str | Path) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names ("liver_2" before "liver_10").
+    """The pictures of a folder in the order of the numbers in their names ("liver_2" before "liver_10"); or a picture.
 
     Raises:
         DataError: no picture, names without numbers, or numbers that leave gaps.
     """
+    if is_picture(folder):
+        return [Path(folder)]
     files = sorted(_pictures(Path(folder)), key=lambda file: _number_key(file.stem))
     if not files:
         raise DataError(Problem(str(folder), "a folder of pictures", "none in it", "Give the folder with the slices"))
@@ -136,10 +138,10 @@ def slice_files(folder: str | Path) -> list[Path]:
 
 
 def read_picture_folder(folder: str | Path, *, labels: bool = False) -> np.ndarray:
-    """The pictures of a folder as one volume (X, Y, Z), in the order of `slice_files`.
+    """The pictures of a folder as one volume (X, Y, Z), in the order of `slice_files`; in colour (3, X, Y, Z).
 
     Args:
-        folder: holds one picture for each slice.
+        folder: holds one picture for each slice; or a picture, which is one slice.
         labels: read label numbers instead of intensities.
 
     Raises:
@@ -156,7 +158,7 @@ def read_picture_folder(folder: str | Path, *, labels: bool = False) -> np.ndarr
 
 
 def folder_shape(folder: str | Path) -> tuple[int, int, int]:
-    """(X, Y, Z) of a folder of pictures by its file names and the header of the first."""
+    """(X, Y, Z) of a folder of pictures, or of a picture, by file names and the header of the first."""
     files = slice_files(folder)
     return (*picture_shape(files[0])[:2], len(files))
 

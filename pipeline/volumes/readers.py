@@ -12,9 +12,9 @@ from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from pipeline.errors import DataError, Problem
 from pipeline.volumes.grid import PICTURE_AFFINE, has_geometry, with_third_axis
 from pipeline.volumes.itk import affine_of, as_volume, read_itk
-from pipeline.volumes.names import Names, is_nifti, is_picture, suffix_of
+from pipeline.volumes.names import Names, is_nifti, suffix_of
 from pipeline.volumes.nifti import read_nifti
-from pipeline.volumes.pictures import read_label_picture, read_picture, read_picture_folder
+from pipeline.volumes.pictures import read_picture_folder
 
 
 class LeanNiftiReader(NibabelReader):
@@ -104,11 +104,7 @@ class VolumeReader(ImageReader):
 
             image = as_volume(read_itk(name), name)
             return _Volume(SimpleITK.GetArrayFromImage(image).T, affine_of(image), True)
-        if not is_picture(name):
-            voxels = read_picture_folder(name, labels=self.labels)
-        else:
-            voxels = read_label_picture(name) if self.labels else read_picture(name)
-        return _Volume(voxels, PICTURE_AFFINE, False)
+        return _Volume(read_picture_folder(name, labels=self.labels), PICTURE_AFFINE, False)
 
 
 class _Volume(NamedTuple):

@@ -54,7 +54,7 @@ def claimed_size(path: str | Path) -> Size:
         stored = load_nifti(path).dataobj
         return Size(tuple(int(n) for n in stored.shape), np.dtype(stored.dtype).itemsize)
     if not has_geometry(path):
-        files = [path] if is_picture(path) else slice_files(path)
+        files = slice_files(path)
         return Size((*header_shape(files[0])[:2], len(files)), PICTURE_BYTES)
     if Path(path).is_dir():
         headers = series_headers(path)
