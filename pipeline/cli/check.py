@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline.cli.options import Labels, Overwrite
 
 
-class Level(StrEnum):
-    """How closely files are looked at."""
-
-    FAST = "fast"
-    FULL = "full"
-
-
 def check(
     target: Annotated[
         Path, typer.Argument(help="Datalist, or a folder of images (of its datalist.json if it has one).")
     ],
-    level: Annotated[Level, typer.Option(help="full: every voxel of every file; fast: headers and file lengths.")] = (
-        Level.FULL
-    ),
+    level: Annotated[
+        Literal["fast", "full"], typer.Option(help="full: every voxel of every file; fast: headers and file lengths.")
+    ] = "full",
     dataset_dir: Annotated[
         Path | None, typer.Option(help="What the list's paths are relative to; else the list's own folder.")
     ] = None,
@@ -47,17 +39,16 @@ def check(
     Example: volseg check data/acdc/datalist.json --json check.json --quarantine data/acdc/good.json
     """
     from pipeline import preflight
-    from pipeline.metrics import parse_labels
     from pipeline.preflight.table import print_result
 
     for path in (json, quarantine):
         _refuse_existing(path, overwrite)
     result = preflight.check(
         target,
-        level=level.value,
+        level=level,
         dataset_dir=dataset_dir,
         section=section,
-        labels=parse_labels(labels) if labels else None,
+        labels=labels,
         processes=processes or min(os.cpu_count() or 1, 8),
     )
     print_result(result)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,48 +12,14 @@ from pipeline.cli.options import Folds, Labels, Output, Overwrite, Patient, Seed
 app = typer.Typer(no_args_is_help=True, help="Build the list of cases, with folds, from a raw data folder.")
 
 
-class AcdcSplit(StrEnum):
-    """How ACDC's patients are divided."""
-
-    KFOLD = "kfold"
-    OFFICIAL = "official"
-    NNUNET = "nnunet"
-    HOLDOUT = "70-10-20"
-
-
-class CovidSplit(StrEnum):
-    """How COVID-19 patients are divided."""
-
-    KFOLD = "kfold"
-    BENCHMARK = "benchmark-4-16"
-    MISCNN = "miscnn-16-4"
-
-
-class Target(StrEnum):
-    """What is to be segmented in chest CT."""
-
-    INFECTION = "infection"
-    LUNGS = "lungs"
-    BOTH = "both"
-
-
-class Modality(StrEnum):
-    """Which of CHAOS's image series."""
-
-    CT = "ct"
-    T1_IN = "t1in"
-    T1_OUT = "t1out"
-    T1_DUAL = "t1dual"
-    T2 = "t2"
-
-
 @app.command("acdc")
 def _acdc(
     root: Annotated[Path, typer.Argument(help="ACDC's folder: holds training/ and/or testing/, or is one of them.")],
     output: Output = None,
-    split: Annotated[AcdcSplit, typer.Option(help="Always by patient; kfold is stratified by pathology.")] = (
-        AcdcSplit.KFOLD
-    ),
+    split: Annotated[
+        Literal["kfold", "official", "nnunet", "70-10-20"],
+        typer.Option(help="Always by patient; kfold is stratified by pathology."),
+    ] = "kfold",
     folds: Folds = 5,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -65,17 +30,20 @@ def _acdc(
     """
     from pipeline.datalists import acdc
 
-    _finish(acdc, acdc.build(root, split=split.value, folds=folds, seed=seed), output, overwrite)
+    _finish(acdc, acdc.build(root, split=split, folds=folds, seed=seed), output, overwrite)
 
 
 @app.command("covid19")
 def _covid19(
     root: Annotated[Path, typer.Argument(help="Folder of one or several public COVID-19 CT sets, as unpacked.")],
     output: Output = None,
-    target: Annotated[Target, typer.Option(help="What the masks must tell.")] = Target.INFECTION,
-    split: Annotated[CovidSplit, typer.Option(help="kfold, or a published protocol of the 20-case benchmark.")] = (
-        CovidSplit.KFOLD
-    ),
+    target: Annotated[
+        Literal["infection", "lungs", "both"], typer.Option(help="What the masks must tell.")
+    ] = "infection",
+    split: Annotated[
+        Literal["kfold", "benchmark-4-16", "miscnn-16-4"],
+        typer.Option(help="kfold, or a published protocol of the 20-case benchmark."),
+    ] = "kfold",
     folds: Folds = 5,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -89,7 +57,7 @@ def _covid19(
     """
     from pipeline.datalists import covid19
 
-    datalist = covid19.build(root, target=target.value, split=split.value, folds=folds, seed=seed)
+    datalist = covid19.build(root, target=target, split=split, folds=folds, seed=seed)
     _finish(covid19, datalist, output, overwrite)
 
 
@@ -110,7 +78,7 @@ def _decathlon(
     """
     from pipeline.datalists import decathlon
 
-    options = {"labels": _parsed(labels), "patient": patient, "separator": separator}
+    options = {"labels": labels, "patient": patient, "separator": separator}
     _finish(decathlon, decathlon.build(root, folds=folds, seed=seed, **options), output, overwrite)
 
 
@@ -135,7 +103,7 @@ def _pairs(
     """
     from pipeline.datalists import pairs
 
-    options = {"labels": _parsed(labels), "match": match, "patient": patient, "separator": separator}
+    options = {"labels": labels, "match": match, "patient": patient, "separator": separator}
     _finish(pairs, pairs.build(images, masks, folds=folds, seed=seed, **options), output, overwrite)
 
 
@@ -143,9 +111,10 @@ def _pairs(
 def _chaos(
     root: Annotated[Path, typer.Argument(help="CHAOS's folder: holds Train_Sets and/or Test_Sets.")],
     output: Output = None,
-    modality: Annotated[Modality, typer.Option(help="CT (liver) or one of the MR series (liver, kidneys, spleen).")] = (
-        Modality.CT
-    ),
+    modality: Annotated[
+        Literal["ct", "t1in", "t1out", "t1dual", "t2"],
+        typer.Option(help="CT (liver) or one of the MR series (liver, kidneys, spleen)."),
+    ] = "ct",
     folds: Folds = 5,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -156,7 +125,7 @@ def _chaos(
     """
     from pipeline.datalists import chaos
 
-    _finish(chaos, chaos.build(root, modality=modality.value, folds=folds, seed=seed), output, overwrite)
+    _finish(chaos, chaos.build(root, modality=modality, folds=folds, seed=seed), output, overwrite)
 
 
 def _finish(layout: Any, datalist: dict[str, Any], output: Path | None, overwrite: bool) -> None:
@@ -167,9 +136,3 @@ def _finish(layout: Any, datalist: dict[str, Any], output: Path | None, overwrit
         print("Nothing written: name a file with -o.")
     else:
         print(f"Written: {save_datalist(datalist, output, overwrite=overwrite)}")
-
-
-def _parsed(labels: str | None) -> dict[str, Any] | None:
-    from pipeline.metrics import parse_labels
-
-    return parse_labels(labels) if labels else None

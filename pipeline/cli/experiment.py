@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from pipeline.cli.options import setting
+from pipeline.cli.options import settings
 
 MANY = ("--datasets", "--alphas", "--seeds", "--folds", "--data", "--set")
 DATASETS = "paper: acdc, covid19 (infection), lungs; default acdc covid19."
@@ -63,7 +63,7 @@ def experiment(
     given = {"datasets": datasets, "alphas": alphas, "seeds": seeds, "folds": folds}
     phantoms: dict[str, str] = {}
     if grid == "paper":
-        wanted, phantoms = _paper(given, _pairs(data or []), output, option or [], quick=quick)
+        wanted, phantoms = _paper(given, _pairs(data or []), output, option, quick=quick)
     else:
         _refuse(grid, given | {"data": data, "set": option, "quick": quick})
         wanted = experiments.load_grid(grid)
@@ -80,7 +80,7 @@ def experiment(
 
 
 def _paper(
-    given: dict[str, Any], data: dict[str, str], output: Path | None, option: list[str], *, quick: bool
+    given: dict[str, Any], data: dict[str, str], output: Path | None, option: list[str] | None, *, quick: bool
 ) -> tuple[Any, dict[str, str]]:
     """The grid, and the data sets for which phantoms have to be written, with their folders."""
     from pipeline.experiment import paper
@@ -92,8 +92,8 @@ def _paper(
         levels.setdefault("seeds", [0])
         home = (output or Path("runs/paper_quick")) / "phantoms"
         phantoms = {name: str(home / name) for name in paper.missing_data(levels["datasets"], data)}
-    settings = dict(map(setting, option))
-    return paper.paper_grid(**levels, data=data | phantoms, phantoms=phantoms, quick=quick, settings=settings), phantoms
+    options = {"data": data | phantoms, "phantoms": phantoms, "quick": quick, "settings": settings(option)}
+    return paper.paper_grid(**levels, **options), phantoms
 
 
 def _refuse(grid: str, given: dict[str, Any]) -> None:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Overwrite, setting
+from pipeline.cli.options import Overwrite, Trust, Weights, settings
 
 
 def package(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder, e.g. bundles/acdc.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of packed bundles.")] = Path("dist"),
-    weights: Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")] = None,
+    weights: Weights = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--set", help="A key that the weights were trained with, e.g. --set target=both."),
@@ -33,7 +33,7 @@ def package(
         bundle,
         output,
         weights=weights,
-        overrides=dict(map(setting, option or [])),
+        overrides=settings(option),
         make_zip=make_zip,
         torchscript=torchscript,
         onnx=onnx,
@@ -48,9 +48,7 @@ def package(
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="Packed bundle: a folder or a zip.")],
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a bundle of others whatever its configurations and its code do.")
-    ] = False,
+    trust: Trust = False,
 ) -> None:
     """Check a packed bundle as the Model Zoo's tests do, on a CPU: files, keys, metadata, network, masks.
 

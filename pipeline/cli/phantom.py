@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,37 +15,12 @@ Out = Annotated[Path, typer.Argument(help="Folder to write, with datalist.json."
 Patients = Annotated[int, typer.Option(min=1, help="Number of patients.")]
 
 
-class Size(StrEnum):
-    """How large the volumes are."""
-
-    FULL = "full"
-    SMALL = "small"
-
-
-class CovidSize(StrEnum):
-    """How large the scans are."""
-
-    FULL = "full"
-    SMALL = "small"
-    CT = "ct"
-
-
-class CovidLayout(StrEnum):
-    """Which public set the folders look like."""
-
-    CT_SEG = "covid-19-ct-seg"
-    MOSMED = "mosmed"
-    CHALLENGE = "covid-19-20"
-    STACKS = "medicalsegmentation"
-    SEMISEG = "covid-semiseg"
-
-
 @app.command("acdc")
 def _acdc(
     out: Out,
     patients: Patients = 8,
     seed: Seed = 0,
-    size: Annotated[Size, typer.Option(help="small is for quick trials.")] = Size.FULL,
+    size: Annotated[Literal["full", "small"], typer.Option(help="small is for quick trials.")] = "full",
     overwrite: Overwrite = False,
 ) -> None:
     """Write beating-heart phantoms that look like ACDC to every reader; each patient has ED and ES.
@@ -55,19 +29,22 @@ def _acdc(
     """
     from pipeline.phantoms import acdc
 
-    datalist = acdc.write(out, patients=patients, seed=seed, size=size.value, overwrite=overwrite)
+    datalist = acdc.write(out, patients=patients, seed=seed, size=size, overwrite=overwrite)
     print(f"{patients} patients, {len(datalist['training'])} cases, with {out / 'datalist.json'}")
 
 
 @app.command("covid19")
 def _covid19(
     out: Out,
-    layout: Annotated[CovidLayout, typer.Option(help="The public set whose files and folders are written.")] = (
-        CovidLayout.CT_SEG
-    ),
+    layout: Annotated[
+        Literal["covid-19-ct-seg", "mosmed", "covid-19-20", "medicalsegmentation", "covid-semiseg"],
+        typer.Option(help="The public set whose files and folders are written."),
+    ] = "covid-19-ct-seg",
     patients: Patients = 6,
     seed: Seed = 0,
-    size: Annotated[CovidSize, typer.Option(help="small: quick trials; ct: one scan of 512x512x400.")] = CovidSize.FULL,
+    size: Annotated[
+        Literal["full", "small", "ct"], typer.Option(help="small: quick trials; ct: one scan of 512x512x400.")
+    ] = "full",
     overwrite: Overwrite = False,
 ) -> None:
     """Write chest phantoms in Hounsfield units, with lungs, vessels and infections, as a public COVID-19 set has them.
@@ -76,5 +53,5 @@ def _covid19(
     """
     from pipeline.phantoms import covid19
 
-    covid19.write(out, layout=layout.value, patients=patients, seed=seed, size=size.value, overwrite=overwrite)
-    print(f"Written: {out}, in the layout of {layout.value}")
+    covid19.write(out, layout=layout, patients=patients, seed=seed, size=size, overwrite=overwrite)
+    print(f"Written: {out}, in the layout of {layout}")

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline.cli.options import Labels, Overwrite
-
-
-class Missing(StrEnum):
-    """What a case without a prediction counts for."""
-
-    ZERO = "zero"
-    SKIP = "skip"
 
 
 def score(
@@ -30,7 +22,7 @@ def score(
         str | None,
         typer.Option(help="Structures to score lesion by lesion, with the organ that holds them: infection=lungs."),
     ] = None,
-    missing: Annotated[Missing, typer.Option(help="What a missing prediction counts for.")] = Missing.ZERO,
+    missing: Annotated[Literal["zero", "skip"], typer.Option(help="What a missing prediction counts for.")] = "zero",
     processes: Annotated[int, typer.Option(min=1, help="Cases scored at the same time.")] = 1,
     check_grid: Annotated[bool, typer.Option(help="Refuse masks that lie on another grid than the truth.")] = True,
     acdc_csv: Annotated[bool, typer.Option("--acdc-csv", help="Also the ACDC challenge's own CSV form.")] = False,
@@ -41,7 +33,7 @@ def score(
 
     Example: volseg score out/ data/acdc/datalist.json --dataset-dir data/acdc --fold 0 -o scores/
     """
-    from pipeline.metrics import parse_labels, parse_lesions, score_folders, write_acdc_csv
+    from pipeline.metrics import parse_lesions, score_folders, write_acdc_csv
 
     scores = score_folders(
         pred,
@@ -50,9 +42,9 @@ def score(
         dataset_dir=dataset_dir,
         section=section,
         fold=fold,
-        labels=parse_labels(labels) if labels else None,
+        labels=labels,
         lesions=parse_lesions(lesions) if lesions else None,
-        missing=missing.value,
+        missing=missing,
         processes=processes,
         check_grid=check_grid,
         overwrite=overwrite,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Overwrite, setting
+from pipeline.cli.options import Overwrite, Trust, Weights, settings
 from pipeline.errors import DataError
 
 
@@ -21,10 +21,8 @@ def segment(
     bundle: Annotated[Path, typer.Option(help="Bundle: its folder, its zip, or an inference.json.")] = Path(
         "bundles/acdc"
     ),
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a bundle of others whatever its configurations and its code do.")
-    ] = False,
-    weights: Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")] = None,
+    trust: Trust = False,
+    weights: Weights = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU where there is one.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="PNG of each case with the structures outlined.")] = False,
     statistics: Annotated[bool, typer.Option("--statistics", help="JSON with millilitres of each structure.")] = False,
@@ -72,7 +70,7 @@ def segment(
                 timeout=timeout,
                 max_memory=max_memory,
                 ahead=ahead,
-                overrides=dict(map(setting, option or [])),
+                overrides=settings(option),
                 overwrite=overwrite,
             )
     except KeyboardInterrupt as error:
