@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 NAME = "checksums.sha256"
-WRITTEN_LATER = ("runs", "__pycache__")  # what using a bundle adds to its folder
+WRITTEN_LATER = {"runs", "__pycache__"}  # what using a bundle adds to its folder
 
 
 def write(folder: Path) -> Path:
@@ -42,14 +42,9 @@ def differences(folder: Path) -> dict[str, str]:
 def files_of(folder: Path) -> list[str]:
     """Relative names of the files of a bundle, in order, without the list itself and what using it adds."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(
-        name.as_posix() for name in names if name.as_posix() != NAME and not set(name.parts) & {*WRITTEN_LATER}
-    )
+    return sorted({name.as_posix() for name in names if not WRITTEN_LATER & set(name.parts)} - {NAME})
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

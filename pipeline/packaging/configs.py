@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from pipeline.packaging.names import constants, mapped, strings
 SERVING = "pipeline.packaging.serving"
 IMPORT = f"$import {SERVING} as serving"
 TRAINING = ("train", "multi_gpu_train")
-SERVER_GIVES = {"datalist", "dataset_dir", "section", "fold"}  # a server trains on its own cases
+SERVER_GIVES = re.compile(r"\b(datalist|dataset_dir|section|fold)=@\w+(, )?")  # a server trains on its own cases
 SERVED = {
     "pipeline.transforms.SaveMaskd": f"{SERVING}.SaveImageMaskd",
     "pipeline.handlers.Validation": f"{SERVING}.Validation",
@@ -27,7 +26,7 @@ DIGEST = "$serving.digest(@train#dataset#data, @validate#dataset#data)"
 PUBLISH = "$serving.publish(@ckpt_dir, @bundle_root)"
 
 
-def pack(configs: Mapping[str, dict[str, Any]], roots: Iterable[Path]) -> dict[str, dict[str, Any]]:
+def pack(configs: Mapping[str, dict[str, Any]], carried: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Packed forms of train, inference and their overlays, by name.
 
     - `bundle_root` is "."; runs are written below it; a committed datalist lies beside the configurations.
@@ -38,27 +37,21 @@ def pack(configs: Mapping[str, dict[str, Any]], roots: Iterable[Path]) -> dict[s
 
     Args:
         configs: contents of the bundle's files by name (train, inference, evaluate, multi_gpu_train).
-        roots: folders that the paths in the configurations may be relative to.
+        carried: files that `carried_files` finds, as the expressions name them.
     """
-    roots = list(roots)
     train_run = configs.get("train", {}).get("run", [])
-    return {name: _packed(name, config, train_run, roots) for name, config in configs.items()}
+    return {name: _packed(name, config, train_run, carried) for name, config in configs.items()}
 
 
 def carried_files(configs: Iterable[Any], roots: Iterable[Path]) -> dict[str, Path]:
     """Files of the repository that expressions name (a committed datalist): the text as it stands, and the file."""
-    roots, found = list(roots), {}
-    for config in configs:
-        for _, text in strings(config):
-            for name in constants(text) if text.startswith("$") else []:
-                path = _file(name, roots)
-                if path is not None:
-                    found[name] = path
-    return found
+    code = (text for config in configs for _, text in strings(config) if text.startswith("$"))
+    names = {name for text in code for name in constants(text) if "/" in name and not name.startswith(("/", "."))}
+    return {name: root / name for root in reversed(list(roots)) for name in sorted(names) if (root / name).is_file()}
 
 
-def _packed(name: str, config: dict[str, Any], train_run: list[str], roots: list[Path]) -> dict[str, Any]:
-    config = mapped(config, lambda text: _with_own_files(text, roots))
+def _packed(name: str, config: dict[str, Any], train_run: list[str], carried: Iterable[str]) -> dict[str, Any]:
+    config = mapped(config, lambda text: _with_own_files(text, carried))
     if "bundle_root" in config:
         config["bundle_root"] = "."
     if "output_dir" in config and name in RUN:
@@ -72,7 +65,7 @@ def _packed(name: str, config: dict[str, Any], train_run: list[str], roots: list
         config["inferer"] = {"_target_": f"{SERVING}.InPlaneInferer", "inferer": config["inferer"]}
     first = config.pop("initialize", [])
     if name in TRAINING:
-        first = [_without_data(text) for text in first]
+        first = [SERVER_GIVES.sub("", text) if text.startswith("$launch.check(") else text for text in first]
         first.insert(1, CASES)
     last = [PUBLISH] if name in TRAINING else []
     if first or "run" in config:
@@ -83,8 +76,7 @@ def _packed(name: str, config: dict[str, Any], train_run: list[str], roots: list
 def _for_servers(config: dict[str, Any]) -> None:
     for side in ("train", "validate"):
         dataset = config[side]["dataset"]
-        data = dataset["data"].replace("$datalists.items(", "$launch.attempt(datalists.items, ")
-        dataset["data"] = data
+        dataset["data"] = dataset["data"].replace("$datalists.items(", "$launch.attempt(datalists.items, ")
     config["checkpoints"]["identity"] = {"cases": DIGEST}
     for step in _steps(config, "SelectItemsd"):
         step["allow_missing_keys"] = True  # a server's items have an image and a label, and no case
@@ -106,27 +98,8 @@ def _for_programs(text: str) -> str:
     return SERVED.get(text, text)
 
 
-def _without_data(text: str) -> str:
-    """A `$launch.check(...)` without the arguments that make it read the datalist."""
-    if not text.startswith("$launch.check("):
-        return text
-    tree = ast.parse(re.sub(r"@(\w+)", r"AT_\1", text[1:]), mode="eval")
-    call = tree.body
-    call.keywords = [keyword for keyword in call.keywords if keyword.arg not in SERVER_GIVES]
-    return "$" + re.sub(r"\bAT_", "@", ast.unparse(tree))
-
-
-def _with_own_files(text: str, roots: list[Path]) -> str:
-    """`'data_lists/acdc.json'` as `@bundle_root + '/configs/acdc.json'`, where there is such a file."""
-    if not text.startswith("$"):
-        return text
-    for name in constants(text):
-        if _file(name, roots) is not None:
-            text = re.sub(rf"(['\"]){re.escape(name)}\1", f"@bundle_root + '/configs/{Path(name).name}'", text)
+def _with_own_files(text: str, carried: Iterable[str]) -> str:
+    """`'data_lists/acdc.json'` as `@bundle_root + '/configs/acdc.json'`, where that file is carried."""
+    for name in carried if text.startswith("$") else ():
+        text = re.sub(rf"(['\"]){re.escape(name)}\1", f"@bundle_root + '/configs/{Path(name).name}'", text)
     return text
-
-
-def _file(name: str, roots: list[Path]) -> Path | None:
-    if "/" not in name or name.startswith(("/", ".")):
-        return None
-    return next((root / name for root in roots if (root / name).is_file()), None)

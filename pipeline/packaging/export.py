@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -54,17 +53,16 @@ class Comparison:
 
 
 class OnnxNetwork:
-    """An ONNX file that is called as the network is, by ONNX Runtime.
+    """An ONNX file that is called as the network is, by ONNX Runtime on the CPU.
 
     Args:
         path: models/model.onnx of a packed bundle.
-        providers: ONNX Runtime's, e.g. ("CUDAExecutionProvider", "CPUExecutionProvider").
     """
 
-    def __init__(self, path: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+    def __init__(self, path: str | Path) -> None:
         import onnxruntime
 
-        self.session = onnxruntime.InferenceSession(str(path), providers=list(providers))
+        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         """Logits (B, channels, X, Y, Z) of windows of the size that the file was exported for."""
@@ -91,9 +89,8 @@ def export(folder: str | Path, *, torchscript: bool = False, onnx: bool = False)
     found = {}
     with on_path(folder):
         network = network_of(folder)
-        parser = parser_of(folder)
-        patch, channels = (parser.get_parsed_content(key) for key in ("patch_size", "in_channels"))
-        labels, outputs = (parser.get_parsed_content(key) for key in ("labels", "out_channels"))
+        keys = ("patch_size", "in_channels", "out_channels", "labels")
+        patch, channels, outputs, labels = map(parser_of(folder).get_parsed_content, keys)
         classes = outputs > len(labels)
         window = torch.zeros(1, int(channels), *patch)
         if torchscript:
@@ -116,9 +113,8 @@ def save_torchscript(network: nn.Module, window: torch.Tensor, folder: Path) -> 
             script = torch.jit.script(network)
     except Exception:  # a network whose Python TorchScript does not know
         script = torch.jit.trace(network, window)
-    files = {name: (folder / "configs" / name).read_bytes() for name in ("inference.json",)}
-    metadata = folder / "configs" / "metadata.json"
-    meta = read_json(metadata) if metadata.is_file() else {}
+    files = {"inference.json": (folder / "configs" / "inference.json").read_bytes()}
+    meta = read_json(folder / "configs" / "metadata.json")
     path = folder / "models" / "model.ts"
     save_net_with_metadata(script, str(path), include_config_vals=False, meta_values=meta, more_extra_files=files)
     return path
@@ -178,7 +174,7 @@ def _labels(logits: torch.Tensor, classes: bool) -> torch.Tensor:
     return logits.argmax(dim=1) if classes else logits > 0
 
 
-def _check_agreement(comparisons: Any) -> None:
+def _check_agreement(comparisons: Iterable[Comparison]) -> None:
     remedy = "Report it; use the eager network"
     wrong = [
         Problem(found.file, f"labels that agree on {AGREEMENT:.2%}", f"{found.agreement:.4%}", remedy)

@@ -11,8 +11,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-REFERENCE = re.compile(r"@\w*(?:#\w*)*")  # as monai.bundle's ReferenceResolver has it
-REFERENCES = "__local_refs"
+from pipeline.packaging.names import REFERENCES, imports_of, syntax
+
 GIVEN = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}  # by MONAI, to every expression
 BUILTINS = {
     *("abs", "all", "any", "bool", "dict", "divmod", "enumerate", "filter", "float", "frozenset", "int", "isinstance"),
@@ -63,20 +63,9 @@ def faults(text: str, place: str, aliases: Mapping[str, str]) -> Iterator[str]:
     if is_target and text.startswith(("@", "%")):
         yield f"the target {text}, which is known only when it runs"
     elif is_target and not text.startswith("$"):
-        yield from _target_faults(text, aliases)
+        yield from _target_faults(text)
     elif text.startswith("$"):
-        yield from _expression_faults(text[1:], aliases, only_name=is_target)
-
-
-def imports_of(text: str) -> dict[str, str]:
-    """What a `$import x.y as z` binds: z -> x.y; of `import x.y` alone x.y -> x.y; nothing for other texts."""
-    tree = _tree(text[1:]) if text.startswith("$") else None
-    found = {}
-    for node in tree.body if tree else ():
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            found |= {alias.asname or alias.name: prefix + alias.name for alias in node.names}
-    return found
+        yield from _expression_faults(text, aliases, only_name=is_target)
 
 
 def refusal(name: str, *, is_value: bool = True) -> str:
@@ -90,27 +79,27 @@ def refusal(name: str, *, is_value: bool = True) -> str:
     return _foreign(name, is_value)
 
 
-def _target_faults(text: str, aliases: Mapping[str, str]) -> Iterator[str]:
-    names = [text] if "." in text else [f"{module}.{text}" for module in _monai_homes(text)]
-    for name in names:
-        reason = refusal(name)
-        if reason:
-            yield f"the target {text}: {reason}" if "." not in text else f"the target {reason}"
+def _target_faults(text: str) -> Iterator[str]:
+    if "." in text:
+        yield from (f"the target {reason}" for reason in [refusal(text)] if reason)
+    else:
+        reasons = (refusal(f"{module}.{text}") for module in _monai_homes(text))
+        yield from (f"the target {text}: {reason}" for reason in reasons if reason)
 
 
-def _expression_faults(code: str, aliases: Mapping[str, str], *, only_name: bool) -> Iterator[str]:
-    tree = _tree(code)
+def _expression_faults(text: str, aliases: Mapping[str, str], *, only_name: bool) -> Iterator[str]:
+    tree, shown = syntax(text), text[1:81]
     if tree is None or len(tree.body) != 1:
-        yield f"an expression that cannot be read: {code[:80]}"
+        yield f"an expression that cannot be read: {shown}"
         return
     statement = tree.body[0]
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        names = imports_of(f"${code}").values()
-        yield from (reason for name in names if (reason := refusal(name, is_value=False)))
+        names = imports_of(text).values()
+        yield from filter(None, (refusal(name, is_value=False) for name in names))
     elif not isinstance(statement, ast.Expr):
-        yield f"a statement: {code[:80]}"
+        yield f"a statement: {shown}"
     elif only_name and _chain(statement.value) is None:
-        yield f"the target {code[:80]}, which is known only when it runs"
+        yield f"the target {shown}, which is known only when it runs"
     else:
         bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
@@ -124,19 +113,14 @@ def _node_faults(node: ast.AST, known: Mapping[str, str], bound: set[str]) -> It
     if chain is not None:
         yield from _chain_faults(chain, known, bound)
         return
-    if isinstance(node, ast.Attribute) and (node.attr.startswith("_") or node.attr in REFUSED_METHODS):
+    if isinstance(node, ast.Attribute) and _is_odd(node.attr):
         yield f"the attribute .{node.attr}"
     checked = isinstance(node, ast.Call) and _full(_chain(node.func) or "", known) in ONLY_CALLED
     if checked:
         yield from _call_faults(node, known)
-    for name, field in ast.iter_fields(node):
-        for child in field if isinstance(field, list) else [field]:
-            if (
-                isinstance(child, ast.AST)
-                and not isinstance(child, ast.expr_context)
-                and not (checked and name == "func")
-            ):
-                yield from _node_faults(child, known, bound)
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.expr_context) and not (checked and child is node.func):
+            yield from _node_faults(child, known, bound)
 
 
 def _chain_faults(chain: str, known: Mapping[str, str], bound: set[str]) -> Iterator[str]:
@@ -147,7 +131,7 @@ def _chain_faults(chain: str, known: Mapping[str, str], bound: set[str]) -> Iter
     elif first in known or first == "os" != chain:
         yield from filter(None, [refusal(full)])
     elif first in bound or first == REFERENCES or first in BUILTINS:
-        yield from (f"the attribute .{a}" for a in rest.split(".") if a.startswith("_") or a in REFUSED_METHODS)
+        yield from (f"the attribute .{name}" for name in rest.split(".") if _is_odd(name))
     else:
         yield f"the {'function' if hasattr(builtins, first) else 'name'} {first}"
 
@@ -161,8 +145,8 @@ def _call_faults(node: ast.Call, known: Mapping[str, str]) -> Iterator[str]:
     elif name == "__import__":
         yield "the function __import__"
     elif name == "torch.load":
-        safe = [part for part in node.keywords if part.arg == "weights_only" and _is_true(part.value)]
-        if not safe:
+        given = {part.arg: getattr(part.value, "value", None) for part in node.keywords}
+        if given.get("weights_only") is not True:
             yield "torch.load without weights_only=True, which runs what the file says"
 
 
@@ -222,17 +206,6 @@ def _locator() -> Any:
     return ComponentLocator()
 
 
-def _tree(code: str) -> ast.Module | None:
-    """The syntax of an expression once MONAI has put its references in."""
-    code = code.replace("::", "#")
-    for found in sorted(REFERENCE.findall(code), key=len, reverse=True):
-        code = code.replace(found, f"{REFERENCES}['{found[1:]}']")
-    try:
-        return ast.parse(code.strip())
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
 def _is_allowed(name: str) -> bool:
     return any(_within(name, allowed) or _within(allowed, name) for allowed in ALLOWED)
 
@@ -251,7 +224,3 @@ def _is_taken(name: str, known: Mapping[str, str]) -> bool:
 
 def _is_odd(attribute: str) -> bool:
     return attribute.startswith("_") or attribute in REFUSED_METHODS
-
-
-def _is_true(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is True

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
 
 if TYPE_CHECKING:
@@ -37,11 +36,11 @@ def on_path(folder: Path) -> Iterator[None]:
             del sys.modules[name]
 
 
-def parser_of(folder: Path, name: str = "inference", **overrides: Any) -> ConfigParser:
-    """A configuration of a packed bundle, with `bundle_root` set to its folder; used within `on_path`."""
+def parser_of(folder: Path, **overrides: Any) -> ConfigParser:
+    """The inference.json of a packed bundle, with `bundle_root` set to its folder; used within `on_path`."""
     from monai.bundle import ConfigParser
 
-    return ConfigParser(read_json(folder / "configs" / f"{name}.json") | {"bundle_root": str(folder)} | overrides)
+    return ConfigParser(read_json(folder / "configs" / "inference.json") | {"bundle_root": str(folder)} | overrides)
 
 
 def network_of(folder: Path) -> nn.Module:
@@ -50,13 +49,7 @@ def network_of(folder: Path) -> nn.Module:
     Raises:
         DataError: the weights are missing, or those of another network.
     """
-    import torch
-
     from pipeline.checkpoints import load_weights
 
     network = parser_of(folder, device="$torch.device('cpu')").get_parsed_content("network_def")
-    if not isinstance(network, torch.nn.Module):
-        found = type(network).__name__
-        remedy = "Check network_def in configs/inference.json"
-        raise DataError(Problem(str(folder), "a network", found, remedy))
     return load_weights(network, folder / "models" / "model.pt").eval()

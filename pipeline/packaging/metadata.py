@@ -23,6 +23,7 @@ def filled(
     *,
     imported: Iterable[str],
     labels: Labels,
+    in_channels: int,
     out_channels: int,
     patch_size: Iterable[int],
     score: Mapping[str, Any] | None = None,
@@ -36,7 +37,7 @@ def filled(
         metadata: as it stands in the repository.
         imported: top-level modules that the carried code imports.
         labels: structure -> number or numbers.
-        out_channels: of the network.
+        in_channels, out_channels: of the network.
         patch_size: of a window.
         score: {"metric": name, "score": number} of the weights, if it is known.
     """
@@ -49,11 +50,11 @@ def filled(
     }
     if score and "score" in score:
         meta["eval_metrics"] = {score.get("metric", "score"): round(float(score["score"]), 4)}
-    names = {"0": "background"} | {str(number): name for name, number in own_numbers(labels).items()}
-    shapes = meta["network_data_format"]
-    inputs = {name: {**entry, "spatial_shape": list(patch_size)} for name, entry in shapes["inputs"].items()}
-    own = {"num_channels": out_channels, "spatial_shape": list(patch_size), "channel_def": names}
-    outputs = {name: {**entry, **own} for name, entry in shapes["outputs"].items()}
+    names = mask_names(labels)
+    shapes, window = meta["network_data_format"], {"spatial_shape": list(patch_size)}
+    taken, given = {"num_channels": in_channels}, {"num_channels": out_channels, "channel_def": names}
+    inputs = {name: entry | window | taken for name, entry in shapes["inputs"].items()}
+    outputs = {name: entry | window | given for name, entry in shapes["outputs"].items()}
     mask = {
         "type": "image",
         "format": "segmentation",
@@ -67,6 +68,11 @@ def filled(
     processed = dict.fromkeys(outputs, mask)
     meta["network_data_format"] = {"inputs": inputs, "outputs": outputs, "post_processed_outputs": processed}
     return meta
+
+
+def mask_names(labels: Labels) -> dict[str, str]:
+    """What the numbers of the masks mean, background included: "1" -> "RV"."""
+    return {"0": "background"} | {str(number): name for name, number in own_numbers(labels).items()}
 
 
 def problems_of(metadata: Mapping[str, Any], source: str) -> list[Problem]:
@@ -100,13 +106,11 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()  # PEP 503
 
 
+_distributions = cache(installed.packages_distributions)  # reads the records of all that is installed: half a second
+
+
 def _distribution(module: str) -> str:
     return _distributions().get(module, [module])[0]
-
-
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    return installed.packages_distributions()  # reads the records of everything that is installed: half a second
 
 
 def _version(package: str) -> str:

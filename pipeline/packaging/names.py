@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 OURS = "pipeline"
 DOTTED = re.compile(rf"\b{OURS}(?:\.\w+)+")
+REFERENCE = re.compile(r"@\w*(?:#\w*)*")  # as monai.bundle's ReferenceResolver has it
+REFERENCES = "__local_refs"
+ABSOLUTE = re.compile(r"^(/|\\|~|[A-Za-z]:[\\/])")
+UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 
 
 def strings(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every string value of a configuration with its place, `train#handlers#0#_target_`; descriptions are left out."""
+    """Every text of a configuration with its place, `train#handlers#0#_target_`.
+
+    Those of descriptions, too: MONAI evaluates what begins with $ wherever it stands.
+    """
     if isinstance(config, dict):
         for key, value in config.items():
-            if key != "_desc_":
-                yield from strings(value, f"{place}#{key}" if place else str(key))
+            yield from strings(value, f"{place}#{key}" if place else str(key))
     elif isinstance(config, list | tuple):
         for index, value in enumerate(config):
             yield from strings(value, f"{place}#{index}")
@@ -24,13 +30,38 @@ def strings(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield place, config
 
 
-def mapped(config: Any, change: Any) -> Any:
-    """The configuration with `change(text)` instead of each string value."""
+def mapped(config: Any, change: Callable[[str], str]) -> Any:
+    """The configuration with `change(text)` instead of each text."""
     if isinstance(config, dict):
-        return {key: value if key == "_desc_" else mapped(value, change) for key, value in config.items()}
+        return {key: mapped(value, change) for key, value in config.items()}
     if isinstance(config, list):
         return [mapped(value, change) for value in config]
     return change(config) if isinstance(config, str) else config
+
+
+def syntax(text: str) -> ast.Module | None:
+    """The syntax of a `$` expression once MONAI has put its references in; None where it cannot be read, or is none."""
+    if not text.startswith("$"):
+        return None
+    code = text[1:].replace("::", "#")
+    for found in sorted(REFERENCE.findall(code), key=len, reverse=True):
+        code = code.replace(found, f"{REFERENCES}['{found[1:]}']")
+    try:
+        return ast.parse(code.strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def imports_of(config: Any) -> dict[str, str]:
+    """What each `$import x.y as z` of a configuration binds: z -> x.y; `import x.y` alone: x.y -> x.y."""
+    found = {}
+    for _, text in strings(config):
+        tree = syntax(text)
+        for node in tree.body if tree else ():
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                found |= {alias.asname or alias.name: prefix + alias.name for alias in node.names}
+    return found
 
 
 def our_names(config: Any) -> set[str]:
@@ -42,17 +73,6 @@ def our_names(config: Any) -> set[str]:
             used = re.compile(rf"(?<![\w.@]){alias}\.(\w+)")
             names |= {f"{module}.{name}" for text in code for name in used.findall(text)}
     return names
-
-
-def imports_of(config: Any) -> dict[str, str]:
-    """What each `$import x.y as z` of a configuration makes available: z -> x.y."""
-    found = {}
-    for _, text in strings(config):
-        if text.startswith(("$import ", "$from ")):
-            node = ast.parse(text[1:]).body[0]
-            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            found |= {alias.asname or alias.name: prefix + alias.name for alias in node.names}
-    return found
 
 
 def renamed(config: Any, package: str) -> Any:
@@ -67,7 +87,7 @@ def renamed(config: Any, package: str) -> Any:
 
 
 def constants(text: str, *, joined: bool = True) -> list[str]:
-    """The string constants of an expression; the value itself where it is none.
+    """The string constants of an expression, [] of one that cannot be read; the text itself where it is none.
 
     Args:
         text: a value of a configuration.
@@ -75,12 +95,19 @@ def constants(text: str, *, joined: bool = True) -> list[str]:
     """
     if not text.startswith("$"):
         return [text]
-    if text.startswith(("$import ", "$from ")):
-        return []
-    tree = ast.parse(re.sub(r"@\w+(?:(?:#|::)\w+)*", "_", text[1:].strip()))
-    added: set[ast.AST] = set()
-    for node in ast.walk(tree) if not joined else ():
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            added |= set(ast.walk(node.right))
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in added]
-    return [node.value for node in found if isinstance(node.value, str)]
+    nodes = list(ast.walk(syntax(text) or ast.Module([], [])))
+    left_out: set[ast.AST] = set()
+    for node in nodes:
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == REFERENCES:
+            left_out.add(node.slice)
+        elif not joined and isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left_out |= set(ast.walk(node.right))
+    found = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in left_out]
+    return [value for value in found if isinstance(value, str)]
+
+
+def outside(text: str) -> list[str]:
+    """The constants of a text that are paths out of a bundle's folder, unless they are joined to a folder."""
+    paths = {part: part.removeprefix("%") for part in constants(text)}
+    whole = constants(text, joined=False)
+    return [part for part, path in paths.items() if UPWARDS.search(path) or (part in whole and ABSOLUTE.search(path))]

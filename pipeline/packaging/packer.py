@@ -17,7 +17,7 @@ from pipeline.files import read_json
 from pipeline.packaging import checksums, configs
 from pipeline.packaging.metadata import filled, problems_of
 from pipeline.packaging.names import our_names, renamed
-from pipeline.packaging.sources import ROOT, Sources
+from pipeline.packaging.sources import ROOT, Sources, imported_by
 
 SAME = (
     *("network_def", "network", "preprocessing", "labels", "in_channels", "out_channels", "patch_size", "spacing"),
@@ -89,7 +89,6 @@ def package(
     with tempfile.TemporaryDirectory(dir=output, prefix=".volseg-") as scratch:
         folder = Path(scratch, target.name)
         folder.mkdir()
-        os.chmod(folder, 0o755)
         packed = Packed(target, module)
         _write(bundle, folder, files, metadata, weights, module)
         if torchscript or onnx:
@@ -123,15 +122,16 @@ def _read(bundle: Path, overrides: dict[str, Any]) -> dict[str, Any]:
     return files
 
 
+def differing(configs: Mapping[str, Any]) -> list[str]:
+    """Keys in which train.json, if there is one, and inference.json differ, of those that they must share."""
+    inference = configs["inference"]
+    train = configs.get("train", inference)
+    return [key for key in SAME if train.get(key) != inference.get(key)]
+
+
 def _mismatches(files: Mapping[str, Any], bundle: Path) -> list[Problem]:
-    if "train" not in files:
-        return []
-    train, inference = files["train"], files["inference"]
-    differing = [key for key in SAME if train.get(key) != inference.get(key)]
-    remedy = "Make them equal: a network must see the same at both times"
-    return [
-        Problem(str(bundle / "inference.json"), f"{key} as in train.json", "another one", remedy) for key in differing
-    ]
+    where, remedy = str(bundle / "inference.json"), "Make them equal: a network must see the same at both times"
+    return [Problem(where, f"{key} as in train.json", "another one", remedy) for key in differing(files)]
 
 
 def _existing(paths: list[Path], overwrite: bool) -> list[Problem]:
@@ -158,18 +158,19 @@ def _write(
 
     roots = [Path.cwd(), *bundle.resolve().parents[1:2], ROOT.parent]
     (folder / "configs").mkdir()
-    packed = configs.pack(files, roots)
-    sources = Sources(set().union(*(our_names(config) for config in packed.values())))
-    sources.write(folder, module)
+    carried = configs.carried_files(files.values(), roots)
+    packed = configs.pack(files, carried)
+    Sources(set().union(*map(our_names, packed.values()))).write(folder, module)
     for name, config in packed.items():
         _dump(renamed(config, module), folder / "configs" / f"{name}.json")
-    for source in configs.carried_files(files.values(), roots).values():
+    for source in carried.values():
         shutil.copyfile(source, folder / "configs" / source.name)
     parser = ConfigParser(dict(files["inference"]))
     card = weights.with_suffix(".json")
     score = read_json(card) if card.is_file() else None
-    settings = {key: parser.get_parsed_content(key) for key in ("labels", "out_channels", "patch_size")}
-    _dump(filled(metadata, imported=sources.third_party(), score=score, **settings), folder / "configs/metadata.json")
+    keys = ("labels", "in_channels", "out_channels", "patch_size")
+    told = {key: parser.get_parsed_content(key) for key in keys} | {"imported": imported_by(folder / module)}
+    _dump(filled(metadata, score=score, **told), folder / "configs" / "metadata.json")
     if (bundle / "logging.conf").is_file():
         shutil.copyfile(bundle / "logging.conf", folder / "configs" / "logging.conf")
     (folder / "models").mkdir()
@@ -188,11 +189,11 @@ def _write_docs(bundle: Path, folder: Path, metadata: dict[str, Any], module: st
         if (bundle / name).is_file():
             shutil.copyfile(bundle / name, place / name)
     readme = bundle / "README.md"
-    title = f"# {metadata['name']}\n\n{metadata['description']}\n"
+    title = f"# {bundle.resolve().name}\n\n{metadata['description']}\n"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else title
     text = text.replace("](docs/", "](").replace(f"bundles/{bundle.resolve().name}/", "configs/")
     text = text.replace("configs/models/", "models/")
-    (docs / "README.md").write_text(text + _USE.format(module=module, **metadata), encoding="utf-8")
+    (docs / "README.md").write_text(text + _USE.format(module=module, version=metadata["version"]), encoding="utf-8")
 
 
 _USE = """

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from monai.transforms import LoadImage, SaveImaged
 
 from pipeline import handlers
 from pipeline.errors import DataError, Problem
+from pipeline.files import write_bytes
 from pipeline.launch import on_command_line
 from pipeline.networks import in_plane
 from pipeline.structures import Labels, numbers_of, own_numbers
@@ -94,12 +94,10 @@ def check_cases(
     load = LoadImage(reader=VolumeReader(labels=True), image_only=True)
     remedy = "Serve this bundle alone, keep the order of its segments, and submit the label again"
     problems = []
-    for item in [*train, *validation]:
-        unknown = sorted({int(value) for value in torch.unique(load(item["label"])).tolist()} - known)
+    for label in (item["label"] for item in [*train, *validation]):
+        unknown = sorted({int(value) for value in torch.unique(load(label)).tolist()} - known)
         if unknown:
-            problems.append(
-                Problem(str(item["label"]), f"the numbers 0 background, {names}", str(unknown)[1:-1], remedy)
-            )
+            problems.append(Problem(str(label), f"the numbers 0 background, {names}", str(unknown)[1:-1], remedy))
     if problems:
         raise DataError(problems)
 
@@ -137,9 +135,7 @@ def publish(ckpt_dir: str, bundle_root: str) -> None:
         if target.is_file():
             os.replace(target, target.with_stem("model_prev"))
         if source.is_file():
-            temporary = target.with_name(f".{name}.tmp")
-            shutil.copyfile(source, temporary)
-            os.replace(temporary, target)
+            write_bytes(target, source.read_bytes())
     logger.info("%s now holds the weights of %s; the earlier ones are model_prev.pt", models / "model.pt", ckpt_dir)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
+from monai.data import MetaTensor
+from monai.transforms import LoadImage, ResampleToMatch
 
 from pipeline.packaging.loading import parser_of
 from pipeline.structures import Labels, own_numbers, structure_masks
@@ -17,30 +18,16 @@ THICK_MM = 6.0  # spacing where the bundle leaves it as it is
 SURE = 10.0  # logit
 
 
-@dataclass(frozen=True)
-class TrialCase:
-    """An image whose grid is the network's own, so that nothing is lost on the way, and its label map.
+def make_case(folder: Path, scratch: Path) -> dict[str, Any]:
+    """Write a case into `scratch`: a body in air, the bundle's structures as blocks side by side within it.
 
-    Args:
-        image, label: NIfTI files.
-        truth: what the label file holds.
+    The grid is the network's own, so that nothing is lost on the way.
+
+    Returns:
+        the case as a datalist has it; its files are NIfTI.
     """
-
-    image: Path
-    label: Path
-    truth: np.ndarray
-
-    def item(self) -> dict[str, Any]:
-        """As a datalist has it."""
-        return {"image": str(self.image), "label": str(self.label), "case": "trial"}
-
-
-def make_case(folder: Path, scratch: Path) -> TrialCase:
-    """Write a case into `scratch`: a body in air, the bundle's structures as blocks side by side within it."""
-    import nibabel as nib
-
     parser = parser_of(folder)
-    labels, patch, channels = (parser.get_parsed_content(key) for key in ("labels", "patch_size", "in_channels"))
+    labels, patch, channels = map(parser.get_parsed_content, ("labels", "patch_size", "in_channels"))
     spacing = parser.get_parsed_content("spacing") if "spacing" in parser else [1.0, 1.0, -1]
     shape = (*patch[:2], max(patch[2], 4))
     mm = [step if step > 0 else THICK_MM for step in spacing]
@@ -51,51 +38,38 @@ def make_case(folder: Path, scratch: Path) -> TrialCase:
     image = np.full(shape, -1000.0, np.float32)
     inner = tuple(slice(n // 8, n - n // 8) for n in shape[:2])
     image[inner] = (40 + 30 * truth + noise)[inner]
-    paths = []
-    for name, content in (("image", image), ("label", truth)):
-        paths.append(scratch / f"{name}.nii.gz")
-        nib.save(nib.Nifti1Image(content, affine), paths[-1])
-    if channels > 1:
-        paths[0] = [str(paths[0])] * channels
-    return TrialCase(*paths, truth)
+    paths = {name: str(scratch / f"{name}.nii.gz") for name in ("image", "label")}
+    for path, content in zip(paths.values(), (image, truth), strict=True):
+        nib.save(nib.Nifti1Image(content, affine), path)
+    return paths | {"case": "trial"} | ({"image": [paths["image"]] * channels} if channels > 1 else {})
 
 
-def round_trip(folder: Path, case: TrialCase, scratch: Path) -> list[str]:
-    """Let the bundle read the image, give it logits that say the truth, and compare the mask that it writes.
+def round_trip(folder: Path, case: dict[str, Any], scratch: Path) -> list[str]:
+    """Let the bundle read a case's image, give it logits that say the truth, and compare the mask that it writes.
 
     Returns:
         what is wrong, in words; nothing if all is well.
     """
-    import nibabel as nib
-
     parser = parser_of(folder, output_dir=str(scratch / "masks"), overwrite=True, device="$torch.device('cpu')")
     labels = parser.get_parsed_content("labels")
-    data = parser.get_parsed_content("preprocessing")(case.item())
-    data["pred"] = logits_of(case.truth, data["image"], labels, int(parser.get_parsed_content("out_channels")))
-    written = nib.load(parser.get_parsed_content("postprocessing")(data)["mask"])
-    image = nib.load(case.item()["image"])
-    mask = np.asanyarray(written.dataobj)
+    data = parser.get_parsed_content("preprocessing")(dict(case))
+    truth = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.uint8)(case["label"])
+    data["pred"] = logits_of(truth, data["image"], labels, int(parser.get_parsed_content("out_channels")))
+    written, label = nib.load(parser.get_parsed_content("postprocessing")(data)["mask"]), nib.load(case["label"])
+    mask, wanted = np.asanyarray(written.dataobj), np.asanyarray(label.dataobj)
     faults = []
     if mask.dtype != np.uint8:
         faults.append(f"the mask is {mask.dtype}, not uint8")
-    if mask.shape != image.shape or not np.allclose(written.affine, image.affine, atol=1e-5):
+    if mask.shape != wanted.shape or not np.allclose(written.affine, label.affine, atol=1e-5):
         faults.append("the mask lies on another grid than the image")
-    elif not np.array_equal(mask, case.truth):
-        faults.append(f"{np.mean(mask != case.truth):.2%} of the voxels came back with another label")
+    elif not np.array_equal(mask, wanted):
+        faults.append(f"{np.mean(mask != wanted):.2%} of the voxels came back with another label")
     return faults
 
 
-def logits_of(truth: np.ndarray, image: Any, labels: Labels, channels: int) -> torch.Tensor:
-    """Logits (channels, x, y, z) on a preprocessed image's grid that tell `truth`, which lies on its original one."""
-    working = np.asarray(image.affine, float)
-    original = np.asarray(image.meta["original_affine"], float)
-    to_original = np.linalg.inv(original) @ working
-    voxels = np.indices(tuple(image.shape[1:])).reshape(3, -1)
-    places = np.rint(to_original[:3, :3] @ voxels + to_original[:3, 3:]).astype(int)
-    inside = np.all((places >= 0) & (places < np.array(truth.shape)[:, None]), axis=0)
-    found = np.zeros(voxels.shape[1], truth.dtype)
-    found[inside] = truth[tuple(places[:, inside])]
-    found = found.reshape(tuple(image.shape[1:]))
+def logits_of(truth: MetaTensor, image: MetaTensor, labels: Labels, channels: int) -> torch.Tensor:
+    """Logits (channels, x, y, z) on a preprocessed image's grid that tell `truth` (1, x, y, z), which has its own."""
+    found = ResampleToMatch(mode="nearest", padding_mode="zeros", dtype=torch.float64)(truth, image)[0].numpy()
     if channels > len(own_numbers(labels)):
         masks = np.stack([found == number for number in range(channels)])
     else:
@@ -103,7 +77,7 @@ def logits_of(truth: np.ndarray, image: Any, labels: Labels, channels: int) -> t
     return torch.from_numpy(np.where(masks, SURE, -SURE).astype(np.float32))
 
 
-def _blocks(shape: tuple[int, ...], labels: Mapping[str, Any]) -> np.ndarray:
+def _blocks(shape: tuple[int, ...], labels: Labels) -> np.ndarray:
     truth = np.zeros(shape, np.uint8)
     numbers = list(own_numbers(labels).values())
     edges = np.linspace(shape[0] // 4, shape[0] - shape[0] // 4, len(numbers) + 1).astype(int)

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
-from pipeline.packaging.expressions import faults, imports_of
+from pipeline.packaging.expressions import faults
 from pipeline.packaging.loading import PREFIX, module_of, on_path
-from pipeline.packaging.names import OURS, constants
-from pipeline.packaging.sources import ROOT, facts_of, rename_imports
+from pipeline.packaging.names import OURS, constants, imports_of, mapped, outside, strings
+from pipeline.packaging.sources import ROOT, docstring_of, rename_imports
 from pipeline.packaging.unpacking import opened
 
 CONFIGS = (".json", ".yaml", ".yml")
 CODE = (".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".pth", ".pyz", ".egg", ".sh", ".bat", ".exe")
-ABSOLUTE = re.compile(r"^(/|\\|~|[A-Za-z]:[\\/])")
-UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 NETWORK = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 REMEDY = "Look at it; if you trust whoever made this bundle, give --trust"
 LOGGING = {"class": {"StreamHandler"}, "args": {"(sys.stderr,)", "(sys.stdout,)", "()"}}
@@ -45,20 +43,17 @@ def trusted_bundle(bundle: str | Path, *, trust: bool = False) -> Iterator[Path]
         DataError: everything that `inspect_bundle` finds, unless it is trusted; a zip that cannot be unpacked.
     """
     bundle = Path(bundle)
-    is_zip = bundle.is_file() and bundle.suffix.lower() not in CONFIGS
-    if not is_zip and (not bundle.exists() or _is_own(bundle)):
+    is_config = bundle.is_file() and bundle.suffix.lower() in CONFIGS
+    if not bundle.exists() or ((is_config or bundle.is_dir()) and _is_own(bundle)):
         yield bundle
         return
-    if is_zip or bundle.is_dir():
-        with opened(bundle) as folder:
-            _refuse(folder, trust)
-            with _without_compiled_files(), on_path(folder):
-                yield folder
-        return
-    folder = bundle.parent.parent if bundle.parent.name == "configs" else bundle.parent
-    _refuse(folder, trust)
-    with _without_compiled_files(), on_path(folder):
-        yield bundle
+    home = bundle.parent.parent if bundle.parent.name == "configs" else bundle.parent
+    with opened(home if is_config else bundle) as folder:
+        problems = [] if trust else inspect_bundle(folder)
+        if problems:
+            raise DataError(problems)
+        with _without_compiled_files(), on_path(folder):
+            yield bundle if is_config else folder
 
 
 def inspect_bundle(folder: str | Path) -> list[Problem]:
@@ -88,31 +83,21 @@ def inspect_bundle(folder: str | Path) -> list[Problem]:
     folder = Path(folder)
     found = [*_link_problems(folder), *_code_problems(folder)]
     configs = [path for path in _files(folder) if path.suffix.lower() in CONFIGS and not _in_package(path, folder)]
-    contents = {}
+    carried, contents = module_of(folder), {}
     for path in configs:
         try:
-            contents[path] = _read(path)
+            contents[path] = mapped(_read(path), lambda text: _as_ours(text, carried))
         except Exception as error:  # YAML and JSON libraries raise many
             why = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
             found.append(Problem(str(path), "a configuration that can be read", why, REMEDY))
-    aliases: dict[str, str] = {}
-    carried = module_of(folder)
-    for content in contents.values():
-        for _, text in _texts(content):
-            aliases |= imports_of(_as_ours(text, carried))
+    aliases = imports_of(list(contents.values()))
     for path, content in contents.items():
-        for place, text in _texts(content):
-            found += _text_problems(path, place, _as_ours(text, carried), aliases)
+        for place, text in strings(content):
+            found += _text_problems(path, place, text, aliases)
     for path in _files(folder):
         if path.suffix.lower() in (".conf", ".ini", ".cfg"):
             found += _logging_problems(path)
     return found
-
-
-def _refuse(folder: Path, trust: bool) -> None:
-    problems = [] if trust else inspect_bundle(folder)
-    if problems:
-        raise DataError(problems)
 
 
 def _is_own(bundle: Path) -> bool:
@@ -138,22 +123,13 @@ def _text_problems(path: Path, place: str, text: str, aliases: dict[str, str]) -
         yield Problem(where, "expressions and targets of the allowed libraries", fault, REMEDY)
     if path.stem == "metadata":
         return  # descriptions and references, with their addresses
-    for part in _constants(text, joined=True):
-        plain = part.removeprefix("%")
-        if UPWARDS.search(plain) or (ABSOLUTE.search(plain) and part in _constants(text, joined=False)):
-            yield Problem(where, "paths within the bundle", f"{part[:80]!r}", REMEDY)
-        elif NETWORK.match(part):
-            yield Problem(where, "nothing from the network", f"{part[:80]!r}", REMEDY)
+    paths = outside(text)
+    for part in constants(text):
+        if part in paths or NETWORK.match(part):
+            expected = "paths within the bundle" if part in paths else "nothing from the network"
+            yield Problem(where, expected, f"{part[:80]!r}", REMEDY)
     if place.endswith("_mode_") and text not in ("default", "callable", "partial"):
         yield Problem(where, "the mode default, callable or partial", repr(text), REMEDY)
-
-
-def _constants(text: str, *, joined: bool) -> list[str]:
-    """The texts in an expression, `joined` ones that are added to something, too; the text itself where it is none."""
-    try:
-        return constants(text, joined=joined)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []  # told as an expression that cannot be read
 
 
 def _code_problems(folder: Path) -> Iterator[Problem]:
@@ -177,11 +153,8 @@ def _is_known(content: bytes, name: Path) -> bool:
     if source.suffix != ".py":
         return content == source.read_bytes()
     text = source.read_text(encoding="utf-8")
-    docstring = facts_of(text).docstring
-    wanted = [rename_imports(text, name.parts[0])]
-    if source.name == "__init__.py":
-        wanted.append(f'"""{docstring}"""\n' if docstring else "")
-    return content in [one.encode() for one in wanted]
+    stub = [docstring_of(text)] if source.name == "__init__.py" else []
+    return content in [one.encode() for one in (rename_imports(text, name.parts[0]), *stub)]
 
 
 def _link_problems(folder: Path) -> Iterator[Problem]:
@@ -221,18 +194,6 @@ def _read(path: Path) -> Any:
     import yaml
 
     return yaml.safe_load(text)
-
-
-def _texts(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every text with its key, also of descriptions: MONAI evaluates what begins with $ wherever it stands."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield from _texts(value, f"{place}#{key}" if place else str(key))
-    elif isinstance(content, list | tuple):
-        for index, value in enumerate(content):
-            yield from _texts(value, f"{place}#{index}")
-    elif isinstance(content, str):
-        yield place, content
 
 
 def _as_ours(text: str, carried: str | None) -> str:

@@ -39,12 +39,9 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
-            problems = [
-                Problem(f"{archive}: {_shown(name)}", expected, found, remedy)
-                for name, expected, found in _faults(entries, archive.stat().st_size)
-            ]
-            if problems:
-                raise DataError(problems)
+            faults = list(_faults(entries, archive.stat().st_size))
+            if faults:
+                raise DataError([Problem(f"{archive}: {name[:120]}", *fault, remedy) for name, *fault in faults])
             folder.mkdir(parents=True, exist_ok=True)
             for entry in entries:  # zipfile reads no more of an entry than it claims, and compares its checksum
                 opened.extract(entry, folder)
@@ -102,8 +99,3 @@ def _leaves(name: str) -> bool:
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     parts = {*posix.parts, *windows.parts}
     return not name or "\0" in name or posix.is_absolute() or bool(windows.drive or windows.root) or ".." in parts
-
-
-def _shown(name: str) -> str:
-    """A name that may hold anything, in one line."""
-    return name.encode("unicode_escape").decode()[:120]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.files import read_json
 from pipeline.packaging import checksums
-from pipeline.packaging.loading import module_of, network_of, on_path, parser_of
-from pipeline.packaging.names import constants, strings
+from pipeline.packaging.loading import module_of, network_of, parser_of
+from pipeline.packaging.metadata import mask_names, problems_of, unnamed
+from pipeline.packaging.names import OURS, constants, outside, strings
+from pipeline.packaging.packer import differing
 from pipeline.packaging.sources import imported_by
 from pipeline.packaging.trust import inspect_bundle, trusted_bundle
 from pipeline.packaging.unpacking import opened
-from pipeline.structures import own_numbers
 
 NEEDED = ("configs/metadata.json", "configs/inference.json", "models/model.pt", "LICENSE", "docs/README.md")
-SAME = ("network_def", "preprocessing", "labels", "patch_size", "spacing", "in_channels", "out_channels", "target")
-OUTSIDE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|bundles/)|(^|/)\.\.(/|$)")
 CODE_ROOTS = ("monai", "torch", "numpy", "ignite")
 
 
@@ -41,9 +42,7 @@ class Finding:
         return not self.faults
 
     def __str__(self) -> str:
-        return (
-            f"ok    {self.check}" if self.passed else "\n".join(f"FAIL  {self.check}: {fault}" for fault in self.faults)
-        )
+        return "\n".join(f"FAIL  {self.check}: {fault}" for fault in self.faults) or f"ok    {self.check}"
 
 
 def verify(folder: str | Path, *, only: Collection[str] | None = None, trust: bool = False) -> list[Finding]:
@@ -74,7 +73,6 @@ def verify(folder: str | Path, *, only: Collection[str] | None = None, trust: bo
         opened(folder) as unpacked,
         trusted_bundle(unpacked, trust=True) as place,  # looked at below, before anything of it runs
         tempfile.TemporaryDirectory() as scratch,
-        on_path(place),
     ):
         found = [_finding("files", _files, place)]
         if any("missing" in fault and ".json" in fault for fault in found[0].faults):
@@ -83,37 +81,29 @@ def verify(folder: str | Path, *, only: Collection[str] | None = None, trust: bo
             found.append(_finding("trust", _trust, place))
             if not found[-1].passed:
                 return found
-        checks: dict[str, tuple[Callable[..., Iterator[str]], *tuple[Path, ...]]] = {
-            "paths": (_paths, place),
-            "metadata": (_metadata, place),
-            "training": (_training, place),
-            "weights": (_weights, place),
-            "network": (_network, place),
-            "keys": (_keys, place, Path(scratch)),
-            "masks": (_masks, place, Path(scratch)),
-        }
-        found += [_finding(name, *check) for name, check in checks.items() if only is None or name in only]
+        keys, masks = partial(_keys, scratch=Path(scratch)), partial(_masks, scratch=Path(scratch))
+        checks = {"paths": _paths, "metadata": _metadata, "training": _training, "weights": _weights}
+        checks |= {"network": _network, "keys": keys, "masks": masks}
+        found += [_finding(name, check, place) for name, check in checks.items() if only is None or name in only]
     return found
 
 
-def _finding(name: str, check: Callable[..., Iterator[str]], *arguments: Any) -> Finding:
+def _finding(name: str, check: Callable[[Path], Iterable[str]], folder: Path) -> Finding:
     from pipeline.segmentation.runner import root_cause
 
     try:
-        return Finding(name, tuple(check(*arguments)))
+        return Finding(name, tuple(check(folder)))
     except Exception as error:  # whatever a bundle's code raises is a finding
         return Finding(name, (root_cause(error),))
 
 
-def _trust(folder: Path) -> Iterator[str]:
-    yield from map(str, inspect_bundle(folder))
+def _trust(folder: Path) -> Iterable[str]:
+    return map(str, inspect_bundle(folder))
 
 
 def _files(folder: Path) -> Iterator[str]:
     yield from (f"{name} is missing" for name in NEEDED if not (folder / name).is_file())
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            yield f"{path.relative_to(folder)} is a link"
+    yield from (f"{path.relative_to(folder)} is a link" for path in folder.rglob("*") if path.is_symlink())
     if not checksums.read(folder):
         yield f"{checksums.NAME} is missing"
         return
@@ -134,36 +124,29 @@ def _paths(folder: Path) -> Iterator[str]:
         for place, text in strings(config):
             if place == "bundle_root":
                 continue
-            for name in constants(text, joined=False):
-                if OUTSIDE.search(name):
-                    yield f"{path.name}: {place} names {name}, outside the bundle"
+            flat = [name for name in constants(text, joined=False) if name.startswith("bundles/")]
+            yield from (f"{path.name}: {place} names {name}, outside the bundle" for name in outside(text) + flat)
             module = text.split(".")[0] if place.endswith("_target_") and "." in text else None
             if module is not None and module not in (*CODE_ROOTS, carried):
                 yield f"{path.name}: {place} names {text}, Python that the bundle does not carry"
-            for module in re.findall(r"^\$(?:import|from) (\w+)", text):
-                if module == "pipeline":
-                    yield f"{path.name}: {place} imports {module}, which the bundle does not carry"
+            if re.match(rf"\$(import|from) {OURS}\b", text):
+                yield f"{path.name}: {place} imports {OURS}, which the bundle does not carry"
 
 
 def _metadata(folder: Path) -> Iterator[str]:
-    from pipeline.files import read_json
-    from pipeline.packaging.metadata import problems_of, unnamed
-
     metadata = read_json(folder / "configs" / "metadata.json")
     problems = problems_of(metadata, "metadata.json")
     yield from (f"{problem.expected}: {problem.found}" for problem in problems)
     if problems:
         return
-    parser = parser_of(folder)
-    shapes = metadata["network_data_format"]
-    image, pred = (next(iter(shapes[side].values())) for side in ("inputs", "outputs"))
-    labels = parser.get_parsed_content("labels")
-    names = {"0": "background"} | {str(number): name for name, number in own_numbers(labels).items()}
+    image, pred = _shapes(metadata)
+    keys = ("in_channels", "out_channels", "patch_size", "labels")
+    channels, outputs, window, labels = map(parser_of(folder).get_parsed_content, keys)
     for what, told, true in (
-        ("channels of the input", image["num_channels"], parser.get_parsed_content("in_channels")),
-        ("channels of the output", pred["num_channels"], parser.get_parsed_content("out_channels")),
-        ("window", image["spatial_shape"], parser.get_parsed_content("patch_size")),
-        ("labels", pred.get("channel_def"), names),
+        ("channels of the input", image["num_channels"], channels),
+        ("channels of the output", pred["num_channels"], outputs),
+        ("window", image["spatial_shape"], window),
+        ("labels", pred.get("channel_def"), mask_names(labels)),
     ):
         if told != true:
             yield f"stale: {what} {told}, but inference.json has {true}"
@@ -175,31 +158,27 @@ def _metadata(folder: Path) -> Iterator[str]:
             yield f"stale: required_packages_version lacks {package}, which {module} imports"
 
 
-def _training(folder: Path) -> Iterator[str]:
-    from monai.bundle import ConfigParser
-
-    path = folder / "configs" / "train.json"
-    if not path.is_file():
-        return
-    train = ConfigParser.load_config_file(str(path))
-    inference = ConfigParser.load_config_file(str(path.with_name("inference.json")))
-    for key in SAME:
-        if train.get(key) != inference.get(key):
-            yield f"train.json and inference.json differ in {key}"
+def _shapes(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the metadata tells of the network's input and of its output."""
+    shapes = metadata["network_data_format"]
+    return next(iter(shapes["inputs"].values())), next(iter(shapes["outputs"].values()))
 
 
-def _weights(folder: Path) -> Iterator[str]:
+def _training(folder: Path) -> Iterable[str]:
+    paths = (folder / "configs" / f"{name}.json" for name in ("train", "inference"))
+    configs = {path.stem: read_json(path) for path in paths if path.is_file()}
+    return (f"train.json and inference.json differ in {key}" for key in differing(configs))
+
+
+def _weights(folder: Path) -> Iterable[str]:
     network_of(folder)
-    yield from ()
+    return ()
 
 
 def _network(folder: Path) -> Iterator[str]:
     import torch
 
-    from pipeline.files import read_json
-
-    shapes = read_json(folder / "configs" / "metadata.json")["network_data_format"]
-    image, pred = (next(iter(shapes[side].values())) for side in ("inputs", "outputs"))
+    image, pred = _shapes(read_json(folder / "configs" / "metadata.json"))
     window = torch.rand(1, image["num_channels"], *image["spatial_shape"])
     with torch.no_grad():
         logits = network_of(folder)(window)
@@ -215,7 +194,7 @@ def _keys(folder: Path, scratch: Path) -> Iterator[str]:
 
     from pipeline.packaging.trial import make_case
 
-    case = make_case(folder, scratch).item()
+    case = make_case(folder, scratch)
     labelled = {key: case[key] for key in ("image", "label")}  # all that a server gives
     common = {"bundle_root": str(folder), "dataset_dir": str(scratch), "device": "$torch.device('cpu')"}
     given = {
@@ -239,7 +218,7 @@ def _keys(folder: Path, scratch: Path) -> Iterator[str]:
             yield f"{config.name}: run is missing"
 
 
-def _masks(folder: Path, scratch: Path) -> Iterator[str]:
+def _masks(folder: Path, scratch: Path) -> Iterable[str]:
     from pipeline.packaging.trial import make_case, round_trip
 
-    yield from round_trip(folder, make_case(folder, scratch), scratch)
+    return round_trip(folder, make_case(folder, scratch), scratch)

@@ -107,6 +107,15 @@ def test_the_score_of_the_weights_comes_along(tmp_path):
     assert (folder / "models" / "model.json").is_file()
 
 
+def test_a_bundle_without_a_page_and_a_name(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    (bundle / "README.md").unlink()
+    tiny_bundles.edit(bundle / "metadata.json", name=None, description="Finds it")
+    page = (package(bundle, tmp_path / "dist").folder / "docs" / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("# acdc\n\nFinds it\n")
+    assert "its own\nPython is `volseg_acdc_0_1_0`" in page
+
+
 def test_checksums_are_those_of_sha256sum(packed_once):
     folder = packed_once["acdc"]
     listed = checksums.read(folder)

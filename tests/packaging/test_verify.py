@@ -7,7 +7,7 @@ import pytest
 import tiny_bundles
 
 from pipeline.errors import DataError
-from pipeline.packaging import checksums, verify
+from pipeline.packaging import checksums, package, verify
 
 
 def told(folder, *checks):
@@ -43,6 +43,12 @@ def test_what_package_writes_passes(packed_once, name):
         *("files", "trust", "paths", "metadata", "training", "weights", "network", "keys", "masks")
     ]
     assert checksums.differences(packed_once[name]) == {}
+
+
+def test_a_bundle_of_several_channels_passes(tmp_path):
+    bundle = tiny_bundles.make("covid19_slices", tmp_path, in_channels=2)
+    findings = verify(package(bundle, tmp_path / "dist").folder)
+    assert [str(finding) for finding in findings if not finding.passed] == []
 
 
 def test_a_zip_is_looked_into(packed_once):
