@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -150,7 +149,12 @@ class CascadeInferer(Inferer):
 
 def _read_states(network: nn.Module, checkpoints: Sequence[str]) -> list[dict[str, torch.Tensor]]:
     """The weights of each checkpoint, checked against the network, whose own stay in place."""
-    return [load_weights(copy.deepcopy(network), path).state_dict() for path in checkpoints]
+    with _weights(network, network.state_dict()):
+        return [_copied(load_weights(network, path)) for path in checkpoints]
+
+
+def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in network.state_dict().items()}
 
 
 @contextlib.contextmanager
@@ -159,7 +163,7 @@ def _weights(network: nn.Module, state: dict[str, torch.Tensor] | None) -> Itera
     if state is None:
         yield
         return
-    own = {key: value.clone() for key, value in network.state_dict().items()}
+    own = _copied(network)
     network.load_state_dict(state)
     try:
         yield
