@@ -54,7 +54,7 @@ class SaveInstancesd(MapTransform):
     Args:
         keys: label map (1, X, Y, Z) on the original grid.
         output_dir: folder; made where it is missing.
-        labels: structure -> number or numbers.
+        labels: structure -> number or numbers, of those that are to be taken apart.
         ref_key: the image, whose file tells geometry and format.
         overwrite: whether an existing file is replaced.
     """

@@ -59,8 +59,7 @@ def nested(tmp_path: Path) -> Path:
         "_target_": "pipeline.segmentation.instances.SaveInstancesd",
         "keys": "pred",
         "output_dir": "@output_dir",
-        "labels": "@labels",
-        "structures": ["infection"],
+        "labels": {"infection": [2]},
     })  # fmt: skip
     state = {"weight": torch.ones(2, 1, 1, 1, 1), "bias": torch.tensor([-10.0, -20.0])}
     return write_bundle(tmp_path / "nested_bundle", config, state)
