@@ -95,14 +95,12 @@ class Collection:
 
     Args:
         grid: as it was run.
-        folder: of its results.
         results: the finished runs.
         unfinished: run name -> (state, reason).
         tests: finished evaluations on the test list.
     """
 
     grid: Grid
-    folder: Path
     results: list[Result]
     unfinished: dict[str, tuple[State, str]]
     tests: list[Result] = field(default_factory=list)
@@ -133,7 +131,7 @@ def collect(folder: str | Path) -> Collection:
         reasons = sorted({reason for _, reason in unfinished.values() if reason})
         found = "none; " + "; ".join(reasons) if reasons else "none"
         raise DataError(Problem(str(folder), "at least one finished run", found, "Mend what failed, and start again"))
-    return Collection(grid, folder, results, unfinished | untested, tests)
+    return Collection(grid, results, unfinished | untested, tests)
 
 
 def _finished(runs: Iterable[Run], folder: Path) -> tuple[list[Result], dict[str, tuple[State, str]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.experiment.grid import FOLD, Grid, Run
 from pipeline.experiment.state import card, write_card
@@ -45,24 +44,19 @@ def note_test_cases(run: Run, folder: Path) -> None:
 
     Nothing is written where that cannot be told.
     """
+    from monai.bundle import ConfigParser
+
     from pipeline.datalists import load_datalist
 
     try:
-        count = sum(bool(item.get("label")) for item in load_datalist(datalist_of(run, folder))["testing"])
+        parser = ConfigParser(ConfigParser.load_config_files(run.train_files))
+        parser.update({**run.settings, "output_dir": str(folder)})
+        listed = load_datalist(parser.get_parsed_content("datalist"))
+        count = sum(bool(item.get("label")) for item in listed["testing"])
     except (Exception, SystemExit) as error:  # the evaluations themselves tell the reason, where it still matters
         logger.warning("%s: its test list could not be looked at: %s", run.name, error)
         return
     write_card(folder, run, **{TEST_CASES: count})
-
-
-def datalist_of(run: Run, folder: Path) -> Any:
-    """The datalist that the run's configuration leads to."""
-    from monai.bundle import ConfigParser
-
-    parser = ConfigParser()
-    parser.read_config(run.train_files)
-    parser.update({**run.settings, "output_dir": str(folder)})
-    return parser.get_parsed_content("datalist")
 
 
 def _scored_on_test(run: Run, members: list[Run], out: Path, *, name: str, fold: str) -> Run:

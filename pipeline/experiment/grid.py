@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def load_grid(path: str | Path) -> Grid:
     problems += [Problem(f"{path}: axes: {axis}", "a list or an object", "neither", remedy) for axis in wrong]
     if problems:
         raise DataError(problems)
-    runs = tuple(expand(content["axes"], content.get("common", {}), source=str(path)))
+    runs = expand(content["axes"], content.get("common", {}), source=str(path))
     name = content.get("name", Path(path).stem)
     return Grid(
         name=name,
@@ -132,9 +132,9 @@ def load_grid(path: str | Path) -> Grid:
     )
 
 
-def expand(axes: Mapping[str, Any], common: Mapping[str, Any], *, source: str = "grid") -> Iterator[Run]:
+def expand(axes: Mapping[str, Any], common: Mapping[str, Any], *, source: str = "grid") -> tuple[Run, ...]:
     """Every combination of the levels, the last axis fastest; form as `load_grid`; raises DataError as it does."""
-    options = [list(_levels(axis, levels)) for axis, levels in axes.items()]
+    options = [_levels(axis, levels) for axis, levels in axes.items()]
     runs = [_run(axes, chosen, common, source) for chosen in itertools.product(*options)]
     problems = [
         Problem(f"{source}: {name}", "a name of its own for each run", f"{count} runs of it", "Rename the levels")
@@ -149,16 +149,12 @@ def expand(axes: Mapping[str, Any], common: Mapping[str, Any], *, source: str = 
     ]
     if problems:
         raise DataError(problems)
-    return iter(runs)
+    return tuple(runs)
 
 
-def _levels(axis: str, levels: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _levels(axis: str, levels: Any) -> list[tuple[str, dict[str, Any]]]:
     """(name of the level, its settings)."""
-    if isinstance(levels, dict):
-        yield from levels.items()
-        return
-    for value in levels:
-        yield str(value), {axis: value}
+    return list(levels.items()) if isinstance(levels, dict) else [(str(value), {axis: value}) for value in levels]
 
 
 def _run(axes: Mapping[str, Any], chosen: Any, common: Mapping[str, Any], source: str) -> Run:

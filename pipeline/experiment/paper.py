@@ -118,10 +118,15 @@ def paper_grid(
     return Grid("paper_quick" if quick else "paper", TITLE, runs, baseline, kind="paper")
 
 
+def spoken(value: Any) -> str:
+    """A value of `PROTOCOL` in words."""
+    return "all cases" if value is None else "x".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def deviations(run: Run, resolved: Mapping[str, Any]) -> list[str]:
     """In what a run differs from what the paper states, in words; empty for a run of the full protocol."""
     wrong = [
-        f"{key} {_word(resolved.get(key))} instead of {_word(stated)}"
+        f"{key} {spoken(resolved.get(key))} instead of {spoken(stated)}"
         for key, stated in PROTOCOL.items()
         if resolved.get(key) != stated
     ]
@@ -168,7 +173,3 @@ def _settings(name: str, home: str, *, quick: bool) -> dict[str, Any]:
 def _plain(alpha: float) -> float | int:
     """1 rather than 1.0."""
     return int(alpha) if float(alpha).is_integer() else float(alpha)
-
-
-def _word(value: Any) -> str:
-    return "all cases" if value is None else "x".join(map(str, value)) if isinstance(value, list) else str(value)

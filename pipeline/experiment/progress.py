@@ -27,9 +27,7 @@ class Outcome:
     error: str = ""
 
 
-def watch(
-    name: str, runs: Sequence[Run], out: Path, futures: dict[Future, Run], *, processes: int = 1, shown: bool = True
-) -> None:
+def watch(name: str, runs: Sequence[Run], out: Path, futures: dict[Future, Run], *, processes: int) -> None:
     """Show the bar until every run has ended; an evaluation counts as one epoch.
 
     Args:
@@ -38,7 +36,6 @@ def watch(
         out: folder of the grid.
         futures: of the runs at work or waiting, giving an `Outcome`.
         processes: runs at the same time.
-        shown: whether there is a bar on stderr.
     """
     total = {run.name: run.epochs + 1 for run in runs}
     waiting = {run.name for run in futures.values()}
@@ -51,9 +48,7 @@ def watch(
     def done() -> int:
         return sum(total.values()) - sum(left().values())
 
-    with tqdm(
-        total=sum(total.values()), initial=done(), desc=name, bar_format=FORM, disable=not shown or not runs
-    ) as bar:
+    with tqdm(total=sum(total.values()), initial=done(), desc=name, bar_format=FORM, disable=not runs) as bar:
         pending = set(futures)
         while pending:
             finished, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)

@@ -30,10 +30,9 @@ def run_grid(
     out: str | Path,
     *,
     processes: int = 1,
-    progress: bool = True,
     command: Callable[[Run, str, Path], list[str]] | None = None,
 ) -> list[Outcome]:
-    """Do what is missing of a grid, one run at a time or several.
+    """Do what is missing of a grid, one run at a time or several, under a bar over the epochs of all runs.
 
     A run is finished when its scores are there, and is then left alone; a run that was stopped goes on after its last
     whole epoch. A run that fails is noted with its reason, and the others are done.
@@ -42,7 +41,6 @@ def run_grid(
         grid: what is to be run.
         out: folder; each run gets one of its name, beside grid.json.
         processes: runs at the same time.
-        progress: show a bar on stderr, over the epochs of all runs, with the remaining time.
         command: (run, "training" or "evaluating", folder) -> what is executed; default MONAI's bundle command.
 
     Returns:
@@ -58,14 +56,14 @@ def run_grid(
     check_all(out, grid.runs)
     write_text(out / GRID, grid.to_json(), overwrite=True)
     worker = _Worker(out, command or bundle_command, _environment(processes))
-    outcomes = _stage(grid.name, grid.runs, out, worker, processes, shown=progress)
+    outcomes = _stage(grid.name, grid.runs, out, worker, processes)
     if grid.ensemble:
         for outcome in outcomes:
             if outcome.state is State.FINISHED:
                 note_test_cases(outcome.run, out / outcome.run.name)
     ready = {outcome.run.name for outcome in outcomes if outcome.state is State.FINISHED}
     tests = [run for run in runs_on_test_list(grid, out) if _trained(run) <= ready]
-    return outcomes + _stage(f"{grid.name}: test list", tests, out, worker, processes, shown=progress)
+    return outcomes + _stage(f"{grid.name}: test list", tests, out, worker, processes)
 
 
 def _trained(run: Run) -> set[str]:
@@ -73,13 +71,13 @@ def _trained(run: Run) -> set[str]:
     return {Path(path).parts[-3] for path in run.evaluate["members"]}
 
 
-def _stage(name: str, runs: Sequence[Run], out: Path, worker: _Worker, processes: int, *, shown: bool) -> list[Outcome]:
+def _stage(name: str, runs: Sequence[Run], out: Path, worker: _Worker, processes: int) -> list[Outcome]:
     """Run what is not finished, several at a time; the outcome of every run."""
     waiting = [run for run in runs if state_of(out / run.name) is not State.FINISHED]
     with _stopped_by_sigterm(), ThreadPoolExecutor(processes) as pool:
         futures = {pool.submit(worker, run): run for run in waiting}
         try:
-            watch(name, runs, out, futures, processes=processes, shown=shown)
+            watch(name, runs, out, futures, processes=processes)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             worker.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -91,15 +91,9 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with p-values adjusted for being several (Holm 1979); undefined ones are not counted."""
-    from dataclasses import replace
-
-    order = sorted((c.p, index) for index, c in enumerate(comparisons) if not math.isnan(c.p))
-    adjusted = [math.nan] * len(comparisons)
-    largest = 0.0
-    for rank, (p, index) in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p))
-        adjusted[index] = largest
-    return [replace(c, adjusted=value) for c, value in zip(comparisons, adjusted, strict=True)]
+    given = pd.Series([c.p for c in comparisons], dtype=float).dropna().sort_values()
+    adjusted = (given * range(len(given), 0, -1)).clip(upper=1).cummax().reindex(range(len(comparisons)))
+    return [replace(c, adjusted=value) for c, value in zip(comparisons, adjusted.tolist(), strict=True)]
 
 
 def _bootstrap(differences: np.ndarray, *, draws: int = 4000) -> tuple[float, float]:

@@ -36,7 +36,7 @@ def folds(toy, tmp_path, monkeypatch):
 
 def test_where_there_is_no_test_list_with_masks_nothing_is_scored_on_it_and_nothing_fails(folds, tmp_path):
     grid, command = folds(0)
-    outcomes = run_grid(grid, tmp_path / "out", command=command, progress=False)
+    outcomes = run_grid(grid, tmp_path / "out", command=command)
     assert [outcome.state for outcome in outcomes] == [State.FINISHED] * 2
     assert [card(tmp_path / "out" / run.name)["test_cases"] for run in grid.runs] == [0, 0]
     assert runs_on_test_list(grid, tmp_path / "out") == ()
@@ -44,7 +44,7 @@ def test_where_there_is_no_test_list_with_masks_nothing_is_scored_on_it_and_noth
 
 def test_each_fold_and_the_ensemble_are_scored_on_the_test_list(folds, tmp_path):
     grid, command = folds(2)
-    outcomes = run_grid(grid, tmp_path / "out", command=command, progress=False)
+    outcomes = run_grid(grid, tmp_path / "out", command=command)
     assert [outcome.run.levels["fold"] for outcome in outcomes[2:]] == [
         "0 on the test list",
         "1 on the test list",

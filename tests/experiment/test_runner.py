@@ -31,7 +31,7 @@ def calls(folder):
 
 
 def run(grid, command, out, **options):
-    return run_grid(grid, out, command=command, progress=False, **options)
+    return run_grid(grid, out, command=command, **options)
 
 
 def test_each_run_is_trained_then_evaluated_once(toy, tmp_path):
@@ -124,7 +124,7 @@ def test_sigterm_ends_the_commands_and_leaves_no_failure(toy, tmp_path):
         "from pipeline.experiment.runner import run_grid\n"
         "grid = Grid.from_json(sys.argv[1])\n"
         f"words = {command(grid.runs[0], 'training', folder)!r}\n"
-        "run_grid(grid, sys.argv[2], progress=False, command=lambda run, what, folder: words)\n"
+        "run_grid(grid, sys.argv[2], command=lambda run, what, folder: words)\n"
     )
     (tmp_path / "grid.json").write_text(grid.to_json())
     process = subprocess.Popen([sys.executable, str(tmp_path / "go.py"), str(tmp_path / "grid.json"), str(out)])
