@@ -53,12 +53,8 @@ def agreement_plot(
         return _draw_bland_altman(axes[1, 0], truth, pred, colour, agreement)
 
     said = f"n {words['n']}, bias {words['Bias']}, limits of agreement {words['Limits of agreement']}"
-    return Picture(
-        name=f"{prefix}_{quantity}",
-        png=draw_png(draw, size=(3.7, 6.0), rows=2),
-        alt=f"{name}, prediction against truth, and Bland-Altman plot: {said}.",
-        caption=f"{name}: {said}.",
-    )
+    alt = f"{name}, prediction against truth, and Bland-Altman plot: {said}."
+    return Picture(f"{prefix}_{quantity}", draw_png(draw, size=(3.7, 6.0), rows=2), alt, f"{name}: {said}.")
 
 
 def in_words(row: dict[str, Any], *, name: str | None = None) -> list[str]:
@@ -68,7 +64,8 @@ def in_words(row: dict[str, Any], *, name: str | None = None) -> list[str]:
     n = str(row["n"]) + (f" ({row['undefined']} undefined)" if row["undefined"] else "")
     limits = "–" if row["sd"] is None else f"{low} to {high}"
     r = "–" if row["r"] is None else f"{row['r']:.3f}"
-    return [f"{name or _spoken(row['quantity'])} ({_unit(row['unit'])})", n, bias, sd, limits, mae, r]
+    unit = "%" if row["unit"] == "percent" else row["unit"]
+    return [f"{name or row['quantity'].replace('_', ' ')} ({unit})", n, bias, sd, limits, mae, r]
 
 
 def _signed(value: float) -> str:
@@ -98,11 +95,3 @@ def _draw_bland_altman(axes: Any, truth: np.ndarray, pred: np.ndarray, colour: s
     axes.set(xlabel="mean of truth and prediction", ylabel="prediction − truth")
     axes.margins(x=0.08, y=0.18)
     axes.locator_params(axis="x", nbins=5)
-
-
-def _spoken(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _unit(unit: str) -> str:
-    return "%" if unit == "percent" else unit

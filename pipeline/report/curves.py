@@ -15,18 +15,18 @@ from pipeline.report.style import GREY, INK, colours, draw_png, say_nothing
 Epochs = list[dict[str, Any]]
 
 
-def learning_curves(log_jsonl: str | Path, out_png: str | Path, *, overwrite: bool = True) -> Path:
-    """Draw the loss (left) and the validation Dice (right) over the epochs into one PNG.
+def learning_curves(log_jsonl: str | Path, out_png: str | Path) -> Path:
+    """Draw the loss (left) and the validation Dice (right) over the epochs into one PNG, which may be there already.
 
     Args:
         log_jsonl: as `read_log` takes it.
-        out_png: where the picture goes; a training draws it anew, hence it may be overwritten by default.
+        out_png: where the picture goes; a training draws it anew.
 
     Returns:
         `out_png`.
 
     Raises:
-        DataError: there is no log, or `out_png` exists and may not be overwritten.
+        DataError: there is no log.
     """
     epochs = read_log(log_jsonl)
 
@@ -34,7 +34,7 @@ def learning_curves(log_jsonl: str | Path, out_png: str | Path, *, overwrite: bo
         draw_loss(axes[0, 0], epochs)
         draw_dice(axes[0, 1], epochs)
 
-    return write_bytes(out_png, draw_png(both, size=(10, 3.8), columns=2), overwrite=overwrite)
+    return write_bytes(out_png, draw_png(both, size=(10, 3.8), columns=2), overwrite=True)
 
 
 def run_folder(folder: str | Path) -> str | None:

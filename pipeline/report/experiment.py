@@ -9,12 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.experiment.collection import Collection, Result, collect
-from pipeline.experiment.grid import FOLD, SEED
-from pipeline.report.experiment_document import Bullets, Cell, Document, Figure, Section, Table, write_document
+from pipeline.report.document import Bullets, Cell, Document, Figure, Section, Table, write_document
 from pipeline.report.experiment_folds import folds_section
-from pipeline.report.experiment_numbers import contrasts, is_better, power, sentence, summarise, table_by_seed, write_p
+from pipeline.report.experiment_numbers import (
+    LOWER_IS_BETTER,
+    contrasts,
+    is_better,
+    power,
+    sentence,
+    summarise,
+    table_by_seed,
+    write_p,
+)
 from pipeline.report.experiment_sections import (
+    MEASURES,
     Levels,
+    by_setting,
     consistency,
     runs_section,
     volumes,
@@ -22,9 +32,10 @@ from pipeline.report.experiment_sections import (
     words,
 )
 from pipeline.report.figures import Picture
+from pipeline.report.paper_curves import draw_both, draw_curves
 from pipeline.report.tables import Metric, metrics_of, structures_of
 
-MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
+Groups = dict[Levels, list[Result]]
 
 
 def write_experiment_report(folder: str | Path) -> Path:
@@ -46,35 +57,21 @@ def write_experiment_report(folder: str | Path) -> Path:
 
 def grid_document(collection: Collection) -> Document:
     """The general report: every combination of levels other than seed and fold is one row."""
-    groups = group(collection)
-    scores = [*warnings(collection), _scores(groups), _by_structure(groups), consistency(collection.results)]
-    sections = [Section("scores", "Scores", scores)]
-    table, told = _tests(collection, groups)
+    groups = by_setting(collection.results)
+    any_scores = collection.results[0].scores
+    known = metrics_of(any_scores)  # distances in mm, or in pixels where there are no millimetres
+    tables = [_scores(groups, known), _by_structure(groups, structures_of(any_scores))]
+    sections = [Section("scores", "Scores", [*warnings(collection), *tables, consistency(collection.results)])]
+    table, told = _tests(collection, groups, known)
     if told:
         sections.append(Section("real", "Are the differences real?", [table, Bullets(told)]))
     sections.append(Section("curves", "Learning curves", [_curves(groups)]))
-    sections += folds_section(collection)
-    sections.append(runs_section(collection))
+    sections += [*folds_section(collection), runs_section(collection)]
     lead = "Means over the volumes of held-out patients, on the original grid."
     return Document(collection.grid.title, lead, sections)
 
 
-def group(collection: Collection) -> dict[Levels, list[Result]]:
-    """The finished runs by their levels, seed and fold aside, in the grid's order."""
-    found: dict[Levels, list[Result]] = {}
-    for result in collection.results:
-        levels = tuple((axis, level) for axis, level in result.run.levels.items() if axis not in (SEED, FOLD))
-        found.setdefault(levels, []).append(result)
-    return found
-
-
-def metrics(groups: dict[Levels, list[Result]]) -> dict[str, Metric]:
-    """How the measures are written: distances in mm, or in pixels where there are no millimetres."""
-    return metrics_of(next(iter(groups.values()))[0].scores)
-
-
-def _scores(groups: dict[Levels, list[Result]]) -> Table:
-    known = metrics(groups)
+def _scores(groups: Groups, known: dict[str, Metric]) -> Table:
     rows, best = [], {}
     summaries = {
         levels: {m: summarise(table_by_seed(results, volumes), m) for m in MEASURES}
@@ -82,13 +79,14 @@ def _scores(groups: dict[Levels, list[Result]]) -> Table:
     }
     for measure in MEASURES:
         means = [found[measure].mean for found in summaries.values() if not math.isnan(found[measure].mean)]
-        best[measure] = (max if measure in ("dice", "iou") else min)(means, default=math.nan)
+        best[measure] = (min if measure in LOWER_IS_BETTER else max)(means, default=math.nan)
     for levels, found in summaries.items():
         cells: list[Cell | str] = [words(levels)]
         for measure, summary in found.items():
-            small = "" if math.isnan(summary.seed_sd) else f"seeds ± {known[measure].write(summary.seed_sd)}"
-            text = f"{known[measure].write(summary.mean)} ± {known[measure].write(summary.sd)}"
-            cells.append(Cell(text, small, bold=summary.mean == best[measure] and len(summaries) > 1))
+            write = known[measure].write
+            small = "" if math.isnan(summary.seed_sd) else f"seeds ± {write(summary.seed_sd)}"
+            bold = summary.mean == best[measure] and len(summaries) > 1
+            cells.append(Cell(f"{write(summary.mean)} ± {write(summary.sd)}", small, bold))
         rows.append([*cells, str(found["dice"].units), str(found["dice"].seeds)])
     caption = (
         "Mean ± SD over volumes; beneath, the SD of the seeds' means. Bold: the best mean, whether or not by chance."
@@ -96,9 +94,7 @@ def _scores(groups: dict[Levels, list[Result]]) -> Table:
     return Table(caption, ["", *(known[m].name for m in MEASURES), "volumes", "seeds"], rows)
 
 
-def _by_structure(groups: dict[Levels, list[Result]]) -> Table:
-    first = next(iter(groups.values()))[0]
-    names = structures_of(first.scores)
+def _by_structure(groups: Groups, names: Sequence[str]) -> Table:
     rows = []
     for levels, results in groups.items():
         cells: list[str] = []
@@ -109,35 +105,21 @@ def _by_structure(groups: dict[Levels, list[Result]]) -> Table:
     return Table("Dice of each structure, mean ± SD over volumes.", ["", *names], rows)
 
 
-def _tests(collection: Collection, groups: dict[Levels, list[Result]]) -> tuple[Table, list[str]]:
+def _tests(collection: Collection, groups: Groups, known: dict[str, Metric]) -> tuple[Table, list[str]]:
     rows: list[list[Cell | str]] = []
     told, few = [], []
-    known = metrics(groups)
     for levels, results in groups.items():
         reference = baseline_of(collection, levels)
         if reference == levels or reference not in groups:
             continue
-        pair = [table_by_seed(runs, volumes) for runs in (groups[reference], results)]
-        found = contrasts(*pair, list(MEASURES))
+        pair = words(levels), words(reference)
+        found = contrasts(*(table_by_seed(runs, volumes) for runs in (groups[reference], results)), MEASURES)
         for measure, c in found.items():
             scale = known[measure]
             numbers = [scale.write(c.first), Cell(scale.write(c.second), bold=c.real and is_better(c, measure))]
             seeds = ", ".join(f"{value * scale.scale:+.4f}" for value in (c.by_seed or {}).values())
-            name = scale.name
-            rows.append(
-                [
-                    words(levels),
-                    words(reference),
-                    name,
-                    str(c.n),
-                    *numbers,
-                    write_p(c.adjusted),
-                    f"{c.effect:+.2f}",
-                    seeds,
-                ]
-            )
-            if measure == "dice":
-                told.append(f"{words(levels)} against {words(reference)}: {sentence('Dice', measure, c)}")
+            rows.append([*pair, scale.name, str(c.n), *numbers, write_p(c.adjusted), f"{c.effect:+.2f}", seeds])
+        told.append(f"{' against '.join(pair)}: {sentence('Dice', 'dice', found['dice'])}")
         few.append(power(list(found.values())))
     caption = (
         "By patient. p: two-sided Wilcoxon signed-rank test after Holm's correction for the four measures. Effect: "
@@ -156,9 +138,7 @@ def baseline_of(collection: Collection, levels: Levels) -> Levels:
     return tuple((axis, base.get(axis, level)) for axis, level in levels)
 
 
-def _curves(groups: dict[Levels, Sequence[Result]]) -> Figure:
-    from pipeline.report.paper_curves import draw_both, draw_curves
-
+def _curves(groups: Groups) -> Figure:
     runs = {words(levels): results for levels, results in groups.items()}
 
     def draw(axes: np.ndarray) -> None:
@@ -168,4 +148,4 @@ def _curves(groups: dict[Levels, Sequence[Result]]) -> Figure:
     png, svg = draw_both(draw, size=(11, 4), columns=2)
     caption = "Mean over seeds and folds; the band reaches from the least to the largest."
     alt = "Two line charts over the epochs: training loss and validation Dice, a line for each setting."
-    return Figure(Picture("curves", png, alt, caption, wide=True), svg)
+    return Figure(Picture("curves", png, alt, caption), svg)

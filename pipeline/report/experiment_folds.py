@@ -9,13 +9,12 @@ import pandas as pd
 
 from pipeline.experiment.collection import Collection, Result
 from pipeline.experiment.ensemble import ON_TEST_LIST
-from pipeline.experiment.grid import FOLD, SEED
-from pipeline.report.experiment_document import Cell, Section, Table, Text
+from pipeline.experiment.grid import FOLD
+from pipeline.report.document import Cell, Section, Table, Text
 from pipeline.report.experiment_numbers import by_patient, summarise, table_by_seed
-from pipeline.report.experiment_sections import Levels, volumes, words
+from pipeline.report.experiment_sections import MEASURES, Levels, by_setting, volumes, words
 from pipeline.report.tables import Metric, metrics_of
 
-MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
 ENSEMBLE = "ensemble"
 CAPTION = (
     "Held-out patients: each is scored by the model that was not trained on it. A fold, and every model on the test "
@@ -40,7 +39,7 @@ def folds_section(collection: Collection, *, called: Callable[[Levels], str] = w
     if len(folds) < 2 and not collection.grid.ensemble:
         return []
     known = metrics_of(collection.results[0].scores)
-    groups, tests = (_by_setting(results) for results in (collection.results, collection.tests))
+    groups, tests = (by_setting(results) for results in (collection.results, collection.tests))
     rows: list[list[Cell | str]] = []
     for levels, results in groups.items():
         for row in [*_held_out(results, known), *_on_test_list(tests.get(levels, []), known)]:
@@ -54,37 +53,23 @@ def folds_section(collection: Collection, *, called: Callable[[Levels], str] = w
     return [Section("folds", title, blocks)]
 
 
-def _by_setting(results: Sequence[Result]) -> dict[Levels, list[Result]]:
-    found: dict[Levels, list[Result]] = {}
-    for result in results:
-        levels = tuple((axis, level) for axis, level in result.run.levels.items() if axis not in (SEED, FOLD))
-        found.setdefault(levels, []).append(result)
-    return found
-
-
 def _held_out(results: Sequence[Result], known: dict[str, Metric]) -> Iterator[list[Cell | str]]:
     """A row for each fold, one for their mean, and one for all patients together."""
+    where = "held-out patients"
     folds = _by_fold(results)
-    for fold, own in folds.items():
-        yield [f"fold {fold}", "held-out patients", *_over_volumes(own, known), *_sizes(own)]
+    yield from _each_and_mean(folds, where, known)
     if len(folds) > 1:
-        yield _mean_of(folds, "held-out patients", known)
         tables = table_by_seed(results, volumes)
-        patients = [by_patient(tables, measure) for measure in MEASURES]
-        cells = [
-            _written(known[m], values.mean(), values.std(ddof=1)) for m, values in zip(MEASURES, patients, strict=True)
-        ]
-        yield ["all patients", "held-out patients", *(Cell(cell, bold=True) for cell in cells), *_sizes(results)]
+        patients = {measure: by_patient(tables, measure) for measure in MEASURES}
+        cells = [_written(known[m], values.mean(), values.std(ddof=1)) for m, values in patients.items()]
+        yield ["all patients", where, *(Cell(cell, bold=True) for cell in cells), *_sizes(results)]
 
 
 def _on_test_list(results: Sequence[Result], known: dict[str, Metric]) -> Iterator[list[Cell | str]]:
     """A row for each fold's model, one for their mean, and one for all models together."""
     folds = {fold.removesuffix(ON_TEST_LIST): own for fold, own in _by_fold(results).items()}
     together = folds.pop(ENSEMBLE, [])
-    for fold, own in folds.items():
-        yield [f"fold {fold}", "test list", *_over_volumes(own, known), *_sizes(own)]
-    if len(folds) > 1:
-        yield _mean_of(folds, "test list", known)
+    yield from _each_and_mean(folds, "test list", known)
     if together:
         name = f"ensemble of {len(together[0].run.evaluate['members'])}"
         cells = [Cell(cell, bold=True) for cell in _over_volumes(together, known)]
@@ -98,17 +83,20 @@ def _by_fold(results: Sequence[Result]) -> dict[str, list[Result]]:
     return found
 
 
+def _each_and_mean(folds: dict[str, list[Result]], where: str, known: dict[str, Metric]) -> Iterator[list[str]]:
+    for fold, own in folds.items():
+        yield [f"fold {fold}", where, *_over_volumes(own, known), *_sizes(own)]
+    if len(folds) > 1:
+        tables = [table_by_seed(own, volumes) for own in folds.values()]
+        means = {measure: pd.Series([summarise(table, measure).mean for table in tables]) for measure in MEASURES}
+        cells = [_written(known[measure], values.mean(), values.std(ddof=1)) for measure, values in means.items()]
+        yield [f"mean of {len(folds)} folds", where, *cells, "", ""]
+
+
 def _over_volumes(results: Sequence[Result], known: dict[str, Metric]) -> list[str]:
     tables = table_by_seed(results, volumes)
     found = {measure: summarise(tables, measure) for measure in MEASURES}
     return [_written(known[measure], summary.mean, summary.sd) for measure, summary in found.items()]
-
-
-def _mean_of(folds: dict[str, list[Result]], where: str, known: dict[str, Metric]) -> list[Cell | str]:
-    tables = [table_by_seed(own, volumes) for own in folds.values()]
-    means = {measure: pd.Series([summarise(table, measure).mean for table in tables]) for measure in MEASURES}
-    cells = [_written(known[measure], values.mean(), values.std(ddof=1)) for measure, values in means.items()]
-    return [f"mean of {len(folds)} folds", where, *cells, "", ""]
 
 
 def _sizes(results: Sequence[Result]) -> list[str]:

@@ -75,11 +75,10 @@ def by_patient(tables: dict[str, pd.DataFrame], measure: str) -> pd.Series:
 def contrast(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measure: str) -> Comparison:
     """`second` against `first` on the same patients, with the difference of each seed that both have."""
     seeds = {}
-    for seed in first.keys() & second.keys():
-        pair = [_patients(tables[seed], measure) for tables in (first, second)]
-        seeds[seed] = float((pair[1] - pair[0]).mean())
-    ordered = dict(sorted(seeds.items()))
-    return compare(by_patient(first, measure), by_patient(second, measure), by_seed=ordered)
+    for seed in sorted(first.keys() & second.keys()):
+        one, other = (_patients(tables[seed], measure) for tables in (first, second))
+        seeds[seed] = float((other - one).mean())
+    return compare(by_patient(first, measure), by_patient(second, measure), by_seed=seeds)
 
 
 def contrasts(
@@ -150,6 +149,12 @@ def write_p(p: float) -> str:
     if math.isnan(p):
         return "–"
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def p_values(comparison: Comparison) -> list[str]:
+    """p, p after Holm's correction, and the effect size."""
+    c = comparison
+    return [write_p(c.p), write_p(c.adjusted), f"{c.effect:+.2f}" if c.n else "–"]
 
 
 def p_in_words(p: float) -> str:

@@ -9,10 +9,21 @@ from typing import Any
 import pandas as pd
 
 from pipeline.experiment.collection import UNITS, Collection, Result
+from pipeline.experiment.grid import FOLD, SEED
 from pipeline.metrics.labels import MEAN
-from pipeline.report.experiment_document import Bullets, Section, Table, Text
+from pipeline.report.document import Bullets, Section, Table, Text
 
+MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
 Levels = tuple[tuple[str, str], ...]
+
+
+def by_setting(results: Sequence[Result]) -> dict[Levels, list[Result]]:
+    """The runs by their levels, seed and fold aside, in the grid's order."""
+    found: dict[Levels, list[Result]] = {}
+    for result in results:
+        levels = tuple((axis, level) for axis, level in result.run.levels.items() if axis not in (SEED, FOLD))
+        found.setdefault(levels, []).append(result)
+    return found
 
 
 def words(levels: Levels) -> str:
@@ -54,13 +65,9 @@ def runs_section(collection: Collection) -> Section:
         minutes = "–" if result.seconds is None else f"{result.seconds / 60:.1f}"
         dice = result.scores.mean("dice")
         rows.append([result.run.name, *level, minutes, "–" if dice is None else f"{dice:.4f}"])
-    table = Table(
-        "Minutes: training and evaluation, on the machine as busy as it was. Dice: mean over volumes.",
-        ["Run", *axes, "minutes", "Dice"],
-        rows,
-    )
-    common = settings_in_common(collection.results)
-    listed = [f"{key}: {in_words(value)}" for key, value in common.items()]
+    caption = "Minutes: training and evaluation, on the machine as busy as it was. Dice: mean over volumes."
+    table = Table(caption, ["Run", *axes, "minutes", "Dice"], rows)
+    listed = [f"{key}: {in_words(value)}" for key, value in settings_in_common(collection.results).items()]
     return Section("runs", "Runs", [table, Text("Settings that all runs share:"), Bullets(listed)])
 
 

@@ -47,14 +47,9 @@ def box_plot(scores: Scores, metric: str, *, by: str = "") -> Picture:
     width = min(9.0, max(4.6, 1.6 + 0.45 * len(boxes)))
     png = draw_png(lambda axes: _draw_boxes(axes[0, 0], boxes, title, scores), size=(width, 3.5))
     within = f" and {by}" if levels else ""
-    name = title.split(" (")[0]
-    return Picture(
-        name=f"box_{metric}" + (f"_by_{by}" if levels else ""),
-        png=png,
-        alt=f"Box plot of {name} by structure{within}: " + _medians(boxes, metric),
-        caption=f"{title} by structure{within}; one point for each case.",
-        wide=width > 6,
-    )
+    alt = f"Box plot of {title.split(' (')[0]} by structure{within}: {_medians(boxes, metric)}"
+    caption = f"{title} by structure{within}; one point for each case."
+    return Picture(f"box_{metric}" + (f"_by_{by}" if levels else ""), png, alt, caption, wide=width > 6)
 
 
 def _values(cases: pd.DataFrame, metric: str, structure: str, by: str, level: str) -> np.ndarray:
@@ -77,17 +72,9 @@ def _draw_boxes(axes: Any, boxes: list[tuple[str, str, np.ndarray]], title: str,
     for place, (structure, _, values) in zip(places, boxes, strict=True):
         colour = palette[structure]
         line = {"color": colour, "lw": 1.4}
-        axes.boxplot(
-            [values],
-            positions=[place],
-            widths=0.62,
-            showfliers=False,
-            patch_artist=True,
-            boxprops={"facecolor": colour + "2e", "edgecolor": colour, "lw": 1.4},
-            medianprops={"color": INK, "lw": 1.8},
-            whiskerprops=line,
-            capprops=line,
-        )
+        box = {"facecolor": colour + "2e", "edgecolor": colour, "lw": 1.4}
+        look = {"boxprops": box, "medianprops": {"color": INK, "lw": 1.8}, "whiskerprops": line, "capprops": line}
+        axes.boxplot([values], positions=[place], widths=0.62, showfliers=False, patch_artist=True, **look)
         offset = scatter.uniform(-0.2, 0.2, len(values)) if len(values) > 1 else 0
         axes.plot(place + offset * np.ones(len(values)), values, "o", ms=2.8, mew=0, color=colour, alpha=0.6)
     axes.set_xticks(places, [f"{structure}\n{level}".strip() for structure, level, _ in boxes])

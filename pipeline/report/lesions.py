@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.metrics.lesion_summary import Lesions
+from pipeline.metrics.lesion_summary import RATES, Lesions
 from pipeline.metrics.lesions import DEFINITIONS
 from pipeline.report.clinical import agreement_plot, in_words
 from pipeline.report.figures import Picture
 
 DETECTION_HEAD = ["Structure", "True", "Detected", "Missed", "Predicted", "False", "Sensitivity", "Precision", "F1"]
 STRATA_HEAD = ["Size", "True", "Detected", "Sensitivity", "Dice by lesion", "Predicted", "False", "Precision"]
+COUNTS = ("truth", "detected", "missed", "pred", "false")
 PLOTTED = ("load", "affected", "affected_left", "affected_right")
 
 
@@ -33,15 +34,12 @@ def detection_rows(lesions: Lesions) -> list[list[tuple[str, str]]]:
     """One row for each lesion structure under DETECTION_HEAD: (pooled over all lesions, by case) in words."""
     rows = []
     for entry in lesions.summary:
-        counts = [str(entry[key]) for key in ("truth", "detected", "missed", "pred", "false")]
-        rates = [
-            (_rate(entry[rate]), "by case " + _spread(entry["by_case"][rate]))
-            for rate in ("sensitivity", "precision", "f1")
-        ]
         without = entry["cases_without"]
         cases = "1 case" if entry["cases"] == 1 else f"{entry['cases']} cases"
         note = cases + (f", {without} without a true lesion" if without else "")
-        rows.append([(entry["structure"], note), *((count, "") for count in counts), *rates])
+        counts = [(str(entry[key]), "") for key in COUNTS]
+        rates = [(_rate(entry[key]), f"by case {_spread(entry['by_case'][key])}") for key in RATES]
+        rows.append([(entry["structure"], note), *counts, *rates])
     return rows
 
 
@@ -64,15 +62,9 @@ def lesion_agreement(lesions: Lesions) -> list[list[str]]:
 def lesion_plots(lesions: Lesions, structure: str, *, colour: str | None = None) -> list[Picture]:
     """Prediction against truth and Bland-Altman plots of the load and the affected shares of one structure."""
     entry = next(entry for entry in lesions.summary if entry["structure"] == structure)
-    table = lesions.loads(structure)
+    table, look = lesions.loads(structure), {"prefix": f"lesions_{structure}", "colour": colour}
     return [
-        agreement_plot(
-            table,
-            row,
-            prefix=f"lesions_{structure}",
-            name=quantity_name(row["quantity"], structure, entry["organ"]),
-            colour=colour,
-        )
+        agreement_plot(table, row, **look, name=quantity_name(row["quantity"], structure, entry["organ"]))
         for row in entry["agreement"]
         if row["quantity"] in PLOTTED and row["n"]
     ]
@@ -87,16 +79,8 @@ def quantity_name(quantity: str, structure: str, organ: str | None) -> str:
 
 
 def _stratum(row: dict[str, Any]) -> list[str]:
-    return [
-        row["stratum"],
-        str(row["truth"]),
-        str(row["detected"]),
-        _rate(row["sensitivity"]),
-        _spread(row["dice"]),
-        str(row["pred"]),
-        str(row["false"]),
-        _rate(row["precision"]),
-    ]
+    true = [str(row["truth"]), str(row["detected"]), _rate(row["sensitivity"]), _spread(row["dice"])]
+    return [row["stratum"], *true, str(row["pred"]), str(row["false"]), _rate(row["precision"])]
 
 
 def _rate(value: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,9 @@ ERRORS = {
     "flip": "up to all of its voxels are missed, and as many false ones strewn elsewhere",
 }
 LEFT_OUT = {"consistency": "does not look at the truth", "staged": "is made of the others"}
+FALLS = "falls somewhere while the error grows"
+VANISHES = "has no gradient left at the end of"
+WEAKENS = "has a smaller gradient with the full error than with none"
 FALL = 1e-3  # a curve falls where a step loses more than this share of its range
 
 
@@ -26,26 +28,19 @@ def findings(curves: pd.DataFrame) -> str:
     thousandth of the largest of this loss and object.
     """
     losses = list(dict.fromkeys(curves["loss"]))
-    falling = {size: _named(_falls(curves, size)) for size in RADII}
-    vanishing = {size: _named(_vanishes(curves, size)) for size in RADII}
-    weaker = {size: _named(_weakens(curves, size)) for size in RADII}
     lines = ["# How the losses answer a growing error", ""]
     lines += [f"{len(losses)} losses, one object, p = 0.9997 inside the prediction and 0.0003 outside. The errors:"]
     lines += [f"- {error}: {meaning}" for error, meaning in ERRORS.items()]
     lines += ["", "Left out: " + "; ".join(f"{name}, which {reason}" for name, reason in LEFT_OUT.items()) + "."]
+    growing: dict[str, list[str]] = {}
     for size, radius in RADII.items():
-        growing = [name for name in losses if name not in falling[size]]
+        told = _told(curves[curves["object"] == size])
+        growing[size] = [name for name in losses if name not in told[FALLS]]
+        never = f"{len(growing[size])} of {len(losses)} losses never fall while any of the four errors grows"
         lines += ["", f"## The {size} object (a ball of {radius:g} mm radius)"]
-        lines += [
-            f"{len(growing)} of {len(losses)} losses never fall while any of the four errors grows: {_listed(growing)}."
-        ]
-        lines += [f"- {name} falls somewhere while the error grows: {errors}" for name, errors in falling[size].items()]
-        lines += [f"- {name} has no gradient left at the end of: {errors}" for name, errors in vanishing[size].items()]
-        lines += [
-            f"- {name} has a smaller gradient with the full error than with none: {errors}"
-            for name, errors in weaker[size].items()
-        ]
-    lines += ["", _verdict([name for name in losses if name not in falling["small"]])]
+        lines += [f"{never}: {_listed(growing[size])}."]
+        lines += [f"- {name} {what}: {', '.join(found[name])}" for what, found in told.items() for name in found]
+    lines += ["", _verdict(growing["small"])]
     return "\n".join(lines) + "\n"
 
 
@@ -82,33 +77,20 @@ def figure(curves: pd.DataFrame, quantity: str) -> bytes:
     return draw_png(draw, size=(13, 1.5 * rows + 1), rows=rows, columns=2 * pairs)
 
 
-def _falls(curves: pd.DataFrame, size: str) -> Iterator[tuple[str, str]]:
-    for (name, error), curve in curves[curves["object"] == size].groupby(["loss", "error"], sort=False):
-        values = curve.sort_values("strength")["value"].to_numpy()
-        if (np.diff(values) < -FALL * np.ptp(values)).any():
-            yield name, error
-
-
-def _vanishes(curves: pd.DataFrame, size: str) -> Iterator[tuple[str, str]]:
-    chosen = curves[curves["object"] == size]
-    largest = chosen.groupby("loss")["gradient"].max()
-    end = chosen[(chosen["strength"] == 1) & (chosen["gradient"] < 1e-3 * chosen["loss"].map(largest))]
-    yield from zip(end["loss"], end["error"], strict=True)
-
-
-def _weakens(curves: pd.DataFrame, size: str) -> Iterator[tuple[str, str]]:
-    for (name, error), curve in curves[curves["object"] == size].groupby(["loss", "error"], sort=False):
-        gradients = curve.sort_values("strength")["gradient"].to_numpy()
-        if gradients[-1] < gradients[0]:
-            yield name, error
-
-
-def _named(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
-    """loss -> its errors, joined."""
-    found: dict[str, list[str]] = {}
-    for name, error in pairs:
-        found.setdefault(name, []).append(error)
-    return {name: ", ".join(errors) for name, errors in found.items()}
+def _told(curves: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """What can be said of the curves of one object -> loss -> the errors of which it is true."""
+    told: dict[str, dict[str, list[str]]] = {FALLS: {}, VANISHES: {}, WEAKENS: {}}
+    largest = curves.groupby("loss")["gradient"].max()
+    for (name, error), curve in curves.groupby(["loss", "error"], sort=False):
+        values, gradients = curve.sort_values("strength")[["value", "gradient"]].to_numpy().T
+        true = {
+            FALLS: (np.diff(values) < -FALL * np.ptp(values)).any(),
+            VANISHES: gradients[-1] < 1e-3 * largest[name],
+            WEAKENS: gradients[-1] < gradients[0],
+        }
+        for what in (what for what in told if true[what]):
+            told[what].setdefault(name, []).append(error)
+    return told
 
 
 def _listed(names: list[str]) -> str:

@@ -49,12 +49,8 @@ def study(
         DataError: no such catalogue, or files that exist without `overwrite`.
     """
     output = Path(output)
-    paths = {
-        "curves": output / "losses.csv",
-        "values": output / "losses_value.png",
-        "gradients": output / "losses_gradient.png",
-        "findings": output / "losses.md",
-    }
+    names = {"curves": ".csv", "values": "_value.png", "gradients": "_gradient.png", "findings": ".md"}
+    paths = {what: output / f"losses{ending}" for what, ending in names.items()}
     there = [path for path in paths.values() if path.exists() and not overwrite]
     if there:
         remedy = "Ask for it to be overwritten, or write elsewhere"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.errors import printable
+from collections.abc import Iterable
+
 from pipeline.metrics.scores import Scores
 from pipeline.report.clinical import AGREEMENT_HEAD
+from pipeline.report.document import Table, plain, table_in_markdown
 from pipeline.report.lesions import lesion_tables
 from pipeline.report.tables import METRICS, Row, level_rows, levels_of, metrics_of, overall_rows, unit_of
 
@@ -32,7 +34,7 @@ def markdown_table(scores: Scores) -> str:
 
 def markdown_report(scores: Scores, *, title: str) -> str:
     """The whole summary: headline table, by phase, by group, definitions, policy, missing cases, provenance."""
-    parts = [f"# {_plain(title)}", _counts(scores), markdown_table(scores)]
+    parts = [f"# {plain(title)}", _counts(scores), markdown_table(scores)]
     for key in ("phase", "group"):
         rows = level_rows(scores, key)
         if rows:
@@ -56,10 +58,10 @@ def policy_sentences(scores: Scores) -> list[str]:
 def provenance_in_words(scores: Scores) -> dict[str, str]:
     """Where the scores come from; lists are joined, nothing is "none"."""
     words = {
-        key: "; ".join(map(str, value)) if isinstance(value, list) else ("" if value is None else str(value))
+        key: "; ".join(map(str, value)) if isinstance(value, list) else value
         for key, value in scores.provenance.items()
     }
-    return {key: "none" if value in (None, "") else value for key, value in words.items()}
+    return {key: "none" if value in (None, "") else str(value) for key, value in words.items()}
 
 
 def _counts(scores: Scores) -> str:
@@ -74,7 +76,7 @@ def _lesions(scores: Scores) -> list[str]:
     detection = [[word + (f" ({small})" if small else "") for word, small in row] for row in told["detection"]]
     parts = ["## Lesions", _table(told["detection_head"], detection)]
     for structure, rows in told["strata"].items():
-        parts += [f"### By size: {_plain(structure)}", _table(told["strata_head"], rows)]
+        parts += [f"### By size: {plain(structure)}", _table(told["strata_head"], rows)]
     return [*parts, "### Load", _table(AGREEMENT_HEAD, told["agreement"]), _list(told["definitions"].values())]
 
 
@@ -82,18 +84,9 @@ def _cells(row: Row) -> list[object]:
     return [row.cells.get(metric) for metric in METRICS]
 
 
-def _list(entries: object) -> str:
-    return "\n".join(f"- {_plain(str(entry))}" for entry in entries)
+def _list(entries: Iterable[object]) -> str:
+    return "\n".join(f"- {plain(str(entry))}" for entry in entries)
 
 
 def _table(head: list[str], rows: list[list[object]]) -> str:
-    ruler = ["---" if i == 0 else "---:" for i in range(len(head))]
-    cells = [[_plain("–" if cell is None else str(cell)) for cell in row] for row in [head, *rows]]
-    lines = [cells[0], ruler, *cells[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """The text without what Markdown or HTML would act on."""
-    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("|", "\\|")
+    return table_in_markdown(Table("", head, [["–" if cell is None else str(cell) for cell in row] for row in rows]))

@@ -12,21 +12,13 @@ from pipeline.metrics.labels import MEAN, Labels, numbers_of
 from pipeline.metrics.masks import read_pred, read_truth
 from pipeline.metrics.scores import Scores
 from pipeline.report.figures import Picture
-from pipeline.report.style import PRED, TRUTH, draw_png
-from pipeline.volumes import read_image
+from pipeline.report.style import DARK, PRED, TRUTH, draw_png, frameless
+from pipeline.volumes import first_name, read_image
 from pipeline.volumes.view import View
 
 _MARGIN_MM = 12.0
 _LEAST_MM = 80.0  # a small lesion is shown with what lies around it
-_DARK = {
-    "figure.facecolor": "#101418",
-    "axes.facecolor": "#101418",
-    "axes.grid": False,
-    "text.color": "#e8ecf0",
-    "axes.titlesize": 9,
-    "axes.titleweight": "normal",
-    "axes.titlelocation": "center",
-}
+_TITLES = {"axes.titlesize": 9, "axes.titleweight": "normal", "axes.titlelocation": "center"}
 
 
 @dataclass(frozen=True)
@@ -64,9 +56,8 @@ def choose_cases(scores: Scores) -> list[Choice]:
     wanted = {"worst": 0, "best": last, "median": last // 2, "second worst": 1}
     places: dict[int, str] = {}
     for role, place in wanted.items():
-        if place <= last and place >= 0:
-            places.setdefault(place, role)
-    return [Choice(places[place], ranking[place]) for place in sorted(places)]
+        places.setdefault(place, role)
+    return [Choice(places[place], ranking[place]) for place in sorted(places) if 0 <= place <= last]
 
 
 def overlay(scores: Scores, choice: Choice) -> Picture:
@@ -77,27 +68,21 @@ def overlay(scores: Scores, choice: Choice) -> Picture:
         DataError: a file cannot be read.
     """
     entry = next((entry for entry in scores.files if entry["case"] == choice.case), {})
-    volumes = _read(entry, scores.labels)
+    volumes = read_case(entry, scores.labels)
     slices = choose_slices(volumes.truth, volumes.pred)
     columns = min(2, len(slices))
     rows = -(-len(slices) // columns)
     cell = 2.5 if len(slices) > 1 else 4.2  # inches
-    png = draw_png(
-        lambda axes: _draw_slices(axes.ravel(), volumes, slices, scores.labels),
-        size=(cell * columns, (cell + 0.18) * rows),
-        rows=rows,
-        columns=columns,
-        dpi=140,
-        style=_DARK,
-    )
+    options = {"rows": rows, "columns": columns, "size": (cell * columns, (cell + 0.18) * rows)}
+
+    def draw(axes: np.ndarray) -> None:
+        _draw_slices(axes.ravel(), volumes, slices, scores.labels)
+
+    png = draw_png(draw, **options, dpi=140, style=DARK | _TITLES)
     numbers = ", ".join(str(k + 1) for k in slices)
     where = f"Slices {numbers} of {choice.case}" if len(volumes.truth) > 1 else choice.case
-    return Picture(
-        name="case_" + choice.role.replace(" ", "_"),
-        png=png,
-        alt=f"{where} with the outlines of truth and prediction.",
-        caption=choice.case,
-    )
+    alt = f"{where} with the outlines of truth and prediction."
+    return Picture("case_" + choice.role.replace(" ", "_"), png, alt, choice.case)
 
 
 def choose_slices(truth: np.ndarray, pred: np.ndarray) -> list[int]:
@@ -116,8 +101,14 @@ def holders(labels: Labels) -> list[str]:
     return [name for name, own in numbers.items() if any(own > other for other in numbers.values())]
 
 
-def _read(entry: dict[str, Any], labels: Labels) -> Volumes:
-    paths = {key: _first(entry.get(key)) for key in ("image", "label", "pred")}
+def read_case(entry: dict[str, Any], labels: Labels) -> Volumes:
+    """The files of an entry of cases.json, turned as a viewer shows them; of several channels the first.
+
+    Raises:
+        ValueError: it names no such files, or their shapes differ.
+        DataError: a file cannot be read.
+    """
+    paths = {key: first_name(entry.get(key) or "") for key in ("image", "label", "pred")}
     absent = [key for key, path in paths.items() if not path or not Path(path).exists()]
     if absent:
         raise ValueError(f"no file for {', '.join(absent)}")
@@ -132,11 +123,6 @@ def _read(entry: dict[str, Any], labels: Labels) -> Volumes:
     shown = (view(array) for array in (image, truth.array, pred.array))
     least = _LEAST_MM if truth.has_geometry else max(image.shape) / 2
     return Volumes(*shown, size=(view.row_mm, view.column_mm), least=least)
-
-
-def _first(path: Any) -> Any:
-    """Of several channels the first is shown."""
-    return path[0] if isinstance(path, list) else path
 
 
 def _at_least_3d(array: np.ndarray) -> np.ndarray:
@@ -162,14 +148,8 @@ def _draw_slice(
     plot: Any, volumes: Volumes, k: int, labels: Labels, *, window: np.ndarray, grey: tuple[float, float]
 ) -> None:
     (rows, columns), (height, width) = volumes.truth.shape[1:], volumes.size
-    plot.imshow(
-        volumes.image[k],
-        cmap="gray",
-        vmin=grey[0],
-        vmax=grey[1],
-        extent=(0, columns * width, rows * height, 0),
-        interpolation="bilinear",
-    )
+    grey_values = {"cmap": "gray", "vmin": grey[0], "vmax": grey[1], "interpolation": "bilinear"}
+    plot.imshow(volumes.image[k], **grey_values, extent=(0, columns * width, rows * height, 0))
     x, y = (np.arange(-1, columns + 1) + 0.5) * width, (np.arange(-1, rows + 1) + 0.5) * height
     dashed = holders(labels)
     for masks, colour, line in ((volumes.truth, TRUTH, 2.0), (volumes.pred, PRED, 1.0)):
@@ -179,9 +159,8 @@ def _draw_slice(
                 style = {"linestyles": [(0, (2, 2))], "alpha": 0.8} if name in dashed else {}
                 plot.contour(x, y, mask.astype(float), levels=[0.5], colors=[colour], linewidths=line, **style)
     (top, bottom), (left, right) = window
-    plot.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
-    for spine in plot.spines.values():
-        spine.set_visible(False)
+    plot.set(xlim=(left, right), ylim=(bottom, top))
+    frameless(plot)
 
 
 def _window(volumes: Volumes) -> np.ndarray:

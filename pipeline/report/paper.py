@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tqdm import tqdm
 
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection
-from pipeline.report.experiment_document import Bullets, Document, Figure, Section, Table, Text, as_list
+from pipeline.report.document import Bullets, Document, Figure, Section, Table, Text, as_list
 from pipeline.report.experiment_folds import folds_section
-from pipeline.report.experiment_sections import (
-    consistency,
-    in_words,
-    runs_section,
-    warnings,
-)
+from pipeline.report.experiment_sections import consistency, in_words, runs_section, warnings
 from pipeline.report.paper_claims import band_table, size_table
 from pipeline.report.paper_curves import curve_figure
 from pipeline.report.paper_network import network_figure
@@ -32,6 +28,7 @@ from pipeline.report.paper_tables import (
     verdict,
 )
 
+Blocks = list[Table | Text | Bullets | Figure]
 logger = logging.getLogger("pipeline")
 
 # what the paper leaves open, and what each bundle's paper.json says about it by these keys
@@ -58,15 +55,13 @@ def paper_document(collection: Collection) -> Document:
     steps: list[Callable[[], Section]] = [
         lambda: Section("short", "In short", [*warnings(collection), *_short(full, reduced)]),
         lambda: Section("table1", "Table 1", _table_one(full, reduced)),
-        lambda: Section("real", "Is the difference real?", _tests(data)),
-        lambda: Section("samples", "Figures 2 and 3: five held-out samples", _figures(data, sample_figure, "2 and 3")),
+        lambda: Section("real", "Is the difference real?", _tests(significance_table(data), data)),
+        lambda: Section("samples", "Figures 2 and 3: five held-out samples", _samples(data)),
         lambda: Section("curves", "Figures 4 and 5: over the epochs", _curves(data)),
-        lambda: _claims("edges", "Edges", band_table(data), data),
-        lambda: _claims("small", "Small targets", size_table(data), data),
+        lambda: Section("edges", "Edges", [_claim("at edges"), *_tests(band_table(data), data)]),
+        lambda: Section("small", "Small targets", [_claim("small targets"), *_tests(size_table(data), data)]),
         lambda: Section("averaging", "How one averages", _averaging(collection, data)),
-        lambda: Section(
-            "network", "Figure 1: the network", [_attempt("Figure 1", lambda: network_figure(data[0].any))]
-        ),
+        lambda: Section("network", "Figure 1: the network", [_attempt("Figure 1", network_figure, data[0].any)]),
         lambda: Section("protocol", "What the paper states, and what it does not", _protocol(data)),
         lambda: runs_section(collection),
     ]
@@ -79,89 +74,73 @@ def paper_document(collection: Collection) -> Document:
     return Document(collection.grid.title, lead, sections)
 
 
-def _short(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> list[Bullets | Text]:
-    blocks: list[Bullets | Text] = []
-    if full:
-        blocks.append(Bullets([verdict(part) for part in full]))
-    else:
-        blocks.append(Text("No run of the paper's full protocol is among these: its claim is not tested here in full."))
+def _short(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> Blocks:
+    blocks: Blocks = [Bullets([verdict(part) for part in full])]
+    if not full:
+        blocks = [Text("No run of the paper's full protocol is among these: its claim is not tested here in full.")]
     if reduced:
-        blocks.append(
-            Text("Runs of reduced size or on phantoms, which can neither prove nor refute what the paper claims:")
-        )
-        blocks.append(Bullets([f"{verdict(part)} Reduced: {as_list(part.reduced)}." for part in reduced]))
-    blocks.append(Text(_remarks([*full, *reduced]), kind="soft"))
-    return [block for block in blocks if not isinstance(block, Text) or block.text]
+        blocks += [
+            Text("Runs of reduced size or on phantoms, which can neither prove nor refute what the paper claims:"),
+            Bullets([f"{verdict(part)} Reduced: {as_list(part.reduced)}." for part in reduced]),
+        ]
+    return [*blocks, *_remarks([*full, *reduced])]
 
 
-def _remarks(data: Sequence[DataResults]) -> str:
+def _remarks(data: Sequence[DataResults]) -> list[Text]:
     found = [paper.dataset_of(part.level) for part in data]
     remarks = [entry.remark for entry in found if entry and entry.remark]
     if any(part.who == "images" for part in data):
         remarks.append("Where a set does not tell its patients, each image counts as one; some may be of one patient.")
-    return " ".join(dict.fromkeys(remarks))
+    return [Text(" ".join(dict.fromkeys(remarks)), kind="soft")] if remarks else []
 
 
-def _table_one(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> list[Table | Text]:
+def _table_one(full: Sequence[DataResults], reduced: Sequence[DataResults]) -> Blocks:
     caption = (
         "The paper's Table 1 and our runs of its full protocol: means over the slices of held-out patients. Bold, with "
         "an arrow: better than cross entropy alone. A dash: no such run."
     )
-    blocks: list[Table | Text] = [table_one(full, caption=caption, beside_paper=True)]
+    blocks: Blocks = [table_one(full, caption=caption, beside_paper=True)]
     if reduced:
         told = "; ".join(f"{part.name}: {as_list(part.reduced)}" for part in reduced)
         caption = f"Runs of reduced size, never to be set beside the paper's. {told}."
         blocks.append(table_one(reduced, caption=caption, beside_paper=False))
-    blocks.append(spread_table([*full, *reduced]))
-    remarks = _remarks([*full, *reduced])
-    return [*blocks, Text(remarks, kind="soft")] if remarks else blocks
+    return [*blocks, spread_table([*full, *reduced]), *_remarks([*full, *reduced])]
 
 
-def _tests(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
-    table, told = significance_table(data)
-    blocks: list[Table | Text | Bullets] = [table]
+def _claim(where: str) -> Text:
+    return Text(f"The paper says that Dice helps {where} above all.")
+
+
+def _tests(found: tuple[Table, dict[str, list[str]]], data: Sequence[DataResults]) -> Blocks:
+    """A table of tests, and under it by data set the sentences that say what they mean."""
+    table, told = found
+    blocks: Blocks = [table]
     for part in data:
         blocks += [Text(f"{part.name}:"), Bullets(told[part.level])] if part.level in told else []
     return blocks
 
 
-def _claims(key: str, title: str, found: tuple[Table, dict[str, list[str]]], data: Sequence[DataResults]) -> Section:
-    table, told = found
-    claim = {
-        "edges": "The paper says that Dice helps at edges above all.",
-        "small": "The paper says that Dice helps small targets above all.",
-    }[key]
-    blocks: list[Table | Text | Bullets] = [Text(claim), table]
-    for part in data:
-        blocks += [Text(f"{part.name}:"), Bullets(told[part.level])] if part.level in told else []
-    return Section(key, title, blocks)
+def _samples(data: Sequence[DataResults]) -> Blocks:
+    return [_attempt(f"Figures 2 and 3, {part.name}", sample_figure, part, "2 and 3") for part in data]
 
 
-def _curves(data: Sequence[DataResults]) -> list[Figure | Text]:
+def _curves(data: Sequence[DataResults]) -> Blocks:
     numbers = {"covid19": "4", "lungs": "4b", "acdc": "5"}
     numbered = [(numbers[part.level.removesuffix(paper.PHANTOMS)], part) for part in data]
-    return [
-        _attempt(f"Figure {number}", lambda part=part, number=number: curve_figure(part, number))
-        for number, part in sorted(numbered, key=lambda pair: pair[0])
-    ]
+    numbered.sort(key=lambda pair: pair[0])
+    return [_attempt(f"Figure {number}", curve_figure, part, number) for number, part in numbered]
 
 
-def _figures(
-    data: Sequence[DataResults], draw: Callable[[DataResults, str], Figure], number: str
-) -> list[Figure | Text]:
-    return [_attempt(f"Figures {number}, {part.name}", lambda part=part: draw(part, number)) for part in data]
-
-
-def _attempt(what: str, draw: Callable[[], Figure]) -> Figure | Text:
+def _attempt(what: str, draw: Callable[..., Figure], *arguments: Any) -> Figure | Text:
     """The figure, or why there is none: a lost image must not cost the report its numbers."""
     try:
-        return draw()
+        return draw(*arguments)
     except Exception as error:
         logger.warning("%s could not be drawn: %s", what, error)
         return Text(f"{what} could not be drawn: {error}", kind="warn")
 
 
-def _averaging(collection: Collection, data: Sequence[DataResults]) -> list[Table | Text]:
+def _averaging(collection: Collection, data: Sequence[DataResults]) -> Blocks:
     open_question = (
         "The paper does not say how it averaged. The same masks, averaged in six ways. The way of averaging can change "
         "the numbers more than the loss does."
@@ -173,16 +152,13 @@ def _averaging(collection: Collection, data: Sequence[DataResults]) -> list[Tabl
     return [Text(open_question), averaging_table(data), consistency(collection.results), Text(means, kind="soft")]
 
 
-def _protocol(data: Sequence[DataResults]) -> list[Table | Text | Bullets]:
+def _protocol(data: Sequence[DataResults]) -> Blocks:
     stated = {**paper.PROTOCOL, "optimizer": "Adam", "alpha": "0 and 1"}
-    stated.pop("train_limit")
-    words = [
-        f"{key} {'x'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in stated.items()
+    words = [f"{key} {paper.spoken(value)}" for key, value in stated.items() if value is not None]
+    rows = [
+        [key, meaning, *(in_words(part.any.resolved.get(key, "–")) for part in data)]
+        for key, meaning in UNSTATED.items()
     ]
-    rows = []
-    for key, meaning in UNSTATED.items():
-        values = [in_words(part.any.resolved.get(key, "–")) for part in data]
-        rows.append([key, meaning, *values])
     table = Table(
         "What the paper leaves open: each is a key of bundles/*/paper.json, to be changed by --set KEY=VALUE. The "
         "split is by patient (fold of the datalist), and the seed is a key too.",

@@ -9,17 +9,17 @@ import pandas as pd
 
 from pipeline.experiment.collection import Result
 from pipeline.experiment.details import BANDS, EDGES
-from pipeline.experiment.statistics import LEVEL, Comparison, compare, holm
-from pipeline.report.experiment_document import Cell, Table
+from pipeline.experiment.statistics import LEVEL, compare, holm
+from pipeline.report.document import Cell, Table
 from pipeline.report.experiment_numbers import (
     by_patient,
     contrast,
     count,
     four,
     p_in_words,
+    p_values,
     sentence,
     table_by_seed,
-    write_p,
 )
 from pipeline.report.paper_tables import DataResults, loss_name
 
@@ -37,8 +37,9 @@ def band_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
             for band, c in zip(BANDS, holm([contrast(*pair, "error") for pair in pairs]), strict=True):
                 share = _share_of_errors(part.by_alpha[first], band)
                 row = [part.name, loss_name(alpha), _band_words(band, unit), f"{share:.0%}"]
-                row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0), _relative(c)]
-                rows.append([*row, write_p(c.p), write_p(c.adjusted), f"{c.effect:+.2f}" if c.n else "–"])
+                change = f"{c.difference / c.first:+.0%}" if c.n and c.first else "–"
+                row += [_percent(c.first), Cell(_percent(c.second), bold=c.difference < 0), change]
+                rows.append([*row, *p_values(c)])
                 name = f"{loss_name(alpha)}, {_band_words(band, unit)} from edges, share of wrong pixels"
                 told.setdefault(part.level, []).append(sentence(name, "error", c, who=part.who))
     words = ("distance from edges", "of all errors", "wrong, first loss", "wrong, this loss", "change")
@@ -61,9 +62,8 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
             found = holm([contrast(*pair, "dice") for pair in pairs])
             for size, (one, _), c in zip(SIZES, pairs, found, strict=True):
                 targets = sum(len(table) for table in one.values()) // max(1, len(one))
-                row = [part.name, loss_name(alpha), size, str(targets), four(c.first)]
-                row += [Cell(four(c.second), bold=c.difference > 0), write_p(c.p), write_p(c.adjusted)]
-                rows.append([*row, f"{c.effect:+.2f}" if c.n else "–"])
+                dice = [four(c.first), Cell(four(c.second), bold=c.difference > 0)]
+                rows.append([part.name, loss_name(alpha), size, str(targets), *dice, *p_values(c)])
                 words = f"{loss_name(alpha)}, Dice of {size} targets"
                 told.setdefault(part.level, []).append(sentence(words, "dice", c, who=part.who))
             told[part.level].append(_above_all(part, first, alpha, cuts))
@@ -78,10 +78,14 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
 
 def size_cuts(result: Result) -> dict[str, tuple[float, float]]:
     """Each structure's sizes (pixels in a slice's truth) that divide its targets into thirds."""
-    rows = result.structures("slices")
-    there = rows[rows["truth_voxels"].astype(float) > 0]
-    sizes = there["truth_voxels"].astype(float).groupby(there["structure"])
+    sizes = _targets(result).groupby("structure")["truth_voxels"]
     return {name: tuple(values.quantile([1 / 3, 2 / 3]).tolist()) for name, values in sizes}
+
+
+def _targets(result: Result) -> pd.DataFrame:
+    """The structures that are there, slice by slice."""
+    rows = result.structures("slices").astype({"truth_voxels": float})
+    return rows[rows["truth_voxels"] > 0]
 
 
 def _above_all(part: DataResults, first: str, alpha: str, cuts: dict[str, tuple[float, float]]) -> str:
@@ -102,13 +106,13 @@ def _above_all(part: DataResults, first: str, alpha: str, cuts: dict[str, tuple[
 
 
 def _strata(results: Sequence[Result], cuts: dict[str, tuple[float, float]], size: str) -> dict[str, pd.DataFrame]:
+    place = SIZES.index(size)
+    bounds = [{name: (0.0, *own, math.inf)[i] for name, own in cuts.items()} for i in range(len(SIZES) + 1)]
+
     def read(result: Result) -> pd.DataFrame:
-        rows = result.structures("slices")
-        rows = rows[(rows["truth_voxels"].astype(float) > 0) & rows["structure"].isin(cuts)]
-        low, high = (rows["structure"].map(lambda name, i=i: cuts[name][i]).astype(float) for i in (0, 1))
-        voxels = rows["truth_voxels"].astype(float)
-        chosen = {"small": voxels <= low, "medium": (voxels > low) & (voxels <= high), "large": voxels > high}
-        return rows[chosen[size]]
+        rows = _targets(result)
+        least, most = (rows["structure"].map(bounds[place + i]).astype(float) for i in (0, 1))
+        return rows[(rows["truth_voxels"] > least) & (rows["truth_voxels"] <= most)]  # no structure without cuts
 
     return table_by_seed(results, read)
 
@@ -130,13 +134,8 @@ def _share_of_errors(results: Sequence[Result], band: str) -> float:
 
 def _band_words(band: str, unit: str) -> str:
     low, high = EDGES
-    return {"near": f"up to {low:g} {unit}", "middle": f"{low:g} to {high:g} {unit}", "far": f"over {high:g} {unit}"}[
-        band
-    ]
-
-
-def _relative(c: Comparison) -> str:
-    return f"{c.difference / c.first:+.0%}" if c.n and c.first else "–"
+    words = {"near": f"up to {low:g} {unit}", "middle": f"{low:g} to {high:g} {unit}", "far": f"over {high:g} {unit}"}
+    return words[band]
 
 
 def _percent(value: float) -> str:

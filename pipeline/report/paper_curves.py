@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.experiment.collection import Result
 from pipeline.report.curves import read_log
-from pipeline.report.experiment_document import Figure
+from pipeline.report.document import Figure
 from pipeline.report.experiment_numbers import MEASURES
 from pipeline.report.figures import Picture
 from pipeline.report.paper_tables import DataResults, loss_name
@@ -34,7 +34,7 @@ def curve_figure(part: DataResults, number: str) -> Figure:
         "The tables score the weights of the last epoch, unless the settings say “best”."
     )
     alt = f"Three line charts of Dice, IoU and pixel error over the epochs on {part.name}, a line for each loss."
-    return Figure(Picture(f"figure_{number}_{part.level.split(' ')[0]}", png, alt, caption, wide=True), svg)
+    return Figure(Picture(f"figure_{number}_{part.level.split(' ')[0]}", png, alt, caption), svg)
 
 
 def draw_curves(panel: Any, runs: dict[str, Sequence[Result]], key: str, title: str) -> None:

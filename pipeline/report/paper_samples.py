@@ -8,17 +8,14 @@ import numpy as np
 
 from pipeline.experiment.collection import Result
 from pipeline.metrics.labels import numbers_of
-from pipeline.metrics.masks import read_pred, read_truth
-from pipeline.report.experiment_document import Figure
+from pipeline.report.document import Figure
 from pipeline.report.figures import Picture
+from pipeline.report.overlays import read_case
 from pipeline.report.paper_tables import DataResults, loss_name
-from pipeline.report.style import colours, draw_png
-from pipeline.volumes import read_image
-from pipeline.volumes.view import View
+from pipeline.report.style import DARK, colours, draw_png, frameless
 
 SAMPLES = 5
 MISSED, FALSE, OTHER = "#3aa0ff", "#ff8c2e", "#ff4fd0"
-_DARK = {"figure.facecolor": "#101418", "axes.facecolor": "#101418", "axes.grid": False, "text.color": "#e8ecf0"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def sample_figure(part: DataResults, number: str) -> Figure:
         for panel, title in zip(axes[0], titles, strict=True):
             panel.set_title(title, fontsize=9)
 
-    png = draw_png(draw, size=(1.75 * columns, 1.85 * len(samples)), rows=len(samples), columns=columns, style=_DARK)
+    png = draw_png(draw, size=(1.75 * columns, 1.85 * len(samples)), rows=len(samples), columns=columns, style=DARK)
     names = ", ".join(sample.name for sample in samples)
     what = "blue: missed, orange: false, pink: another structure"
     first = next(iter(results.values())).run.levels
@@ -58,7 +55,7 @@ def sample_figure(part: DataResults, number: str) -> Figure:
     caption = f"Figures {number}, {part.name}: {names} ({which}). Errors: {what}. Cropped to the labelled region."
     alt = f"Five held-out slices of {part.name} with truth, predictions and errors of each loss."
     name = f"figure_2_3_{part.level.split(' ')[0]}"
-    return Figure(Picture(name, png, alt, caption, wide=True), chart=False)
+    return Figure(Picture(name, png, alt, caption), chart=False)
 
 
 def choose(results: dict[str, Result]) -> list[str]:
@@ -76,25 +73,17 @@ def choose(results: dict[str, Result]) -> list[str]:
 
 
 def _sample(case: str, results: dict[str, Result]) -> Sample:
-    entries = {alpha: next(e for e in result.scores.files if e["case"] == case) for alpha, result in results.items()}
-    labels = next(iter(results.values())).scores.labels
-    entry = next(iter(entries.values()))
-    truth = read_truth(entry, labels)
-    image = read_image(entry["image"][0] if isinstance(entry["image"], list) else entry["image"])
-    image = image[..., None] if image.ndim == 2 else image
-    if entry.get("slice") is not None:
-        image = image[:, :, entry["slice"] :][:, :, :1]
-    view = View(truth.affine, truth.spacing, truth.array.shape)
-    maps = view(truth.array)
-    index = int((maps > 0).sum((1, 2)).argmax())
-    shown = {alpha: view(read_pred(e["pred"], labels).array)[index] for alpha, e in entries.items()}
-    box = _box([maps[index], *shown.values()])
-    plain = view(image)[index]
-    if plain.shape != maps[index].shape:
-        raise ValueError(f"the image of {case} has another shape than its masks")
-    name = f"{case} slice {index + 1}" if len(maps) > 1 else case
-    aspect = view.row_mm / view.column_mm
-    return Sample(name, plain[box], maps[index][box], {a: pred[box] for a, pred in shown.items()}, aspect)
+    volumes = {}
+    for alpha, result in results.items():
+        entry = next(entry for entry in result.scores.files if entry["case"] == case)
+        volumes[alpha] = read_case(entry, result.scores.labels)
+    one = next(iter(volumes.values()))
+    index = int((one.truth > 0).sum((1, 2)).argmax())
+    preds = {alpha: own.pred[index] for alpha, own in volumes.items()}
+    box = _box([one.truth[index], *preds.values()])
+    name = f"{case} slice {index + 1}" if len(one.truth) > 1 else case
+    cropped = {alpha: pred[box] for alpha, pred in preds.items()}
+    return Sample(name, one.image[index][box], one.truth[index][box], cropped, one.size[0] / one.size[1])
 
 
 def _box(maps: list[np.ndarray]) -> tuple[slice, slice]:
@@ -111,7 +100,8 @@ def _box(maps: list[np.ndarray]) -> tuple[slice, slice]:
 def _draw_row(row: np.ndarray, sample: Sample, labels: dict[str, int | list[int]]) -> None:
     low, high = np.percentile(sample.image, [1, 99.5])
     grey = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": sample.aspect}
-    palette = {numbers[0]: colours(numbers_of(labels))[name] for name, numbers in numbers_of(labels).items()}
+    palette = colours(numbers_of(labels))
+    palette = {numbers[0]: palette[name] for name, numbers in numbers_of(labels).items()}
     layers = [None, _painted(sample.truth, palette)]
     for pred in sample.preds.values():
         layers += [_painted(pred, palette), _errors(sample.truth, pred)]
@@ -119,9 +109,7 @@ def _draw_row(row: np.ndarray, sample: Sample, labels: dict[str, int | list[int]
         panel.imshow(sample.image, **grey)
         if layer is not None:
             panel.imshow(layer, aspect=sample.aspect, interpolation="nearest")
-        panel.set(xticks=[], yticks=[])
-        for spine in panel.spines.values():
-            spine.set_visible(False)
+        frameless(panel)
 
 
 def _painted(array: np.ndarray, palette: dict[int, str]) -> np.ndarray:

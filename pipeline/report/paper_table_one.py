@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.experiment import paper
-from pipeline.report.experiment_document import Cell, Table
+from pipeline.report.document import Cell, Table
 from pipeline.report.experiment_numbers import LOWER_IS_BETTER, MEASURES, four, summarise
 from pipeline.report.paper_tables import DataResults, loss_name
 
 ARROWS = {"dice": "↑", "iou": "↑", "pixel_error": "↓"}
-HEADINGS = {"acdc": "ACDC", "covid19": "COVID19"}
+HEADINGS = {"covid19": "COVID19", "acdc": "ACDC"}
+UNKNOWN = (math.nan,) * len(MEASURES)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One data set of the table: its name in the paper's rows where it is there, and our runs where there are any."""
+
+    heading: str
+    part: DataResults | None
+    published: str = ""
+
+    @property
+    def title(self) -> str:
+        """With a warning where our rows are about something else than the paper's."""
+        known = paper.dataset_of(self.part.level) if self.part else None
+        remarked = self.heading == HEADINGS["covid19"] and known and known.remark
+        return f"{self.heading} (ours: infection, not comparable)" if remarked else self.heading
+
+    def paper_means(self, alpha: str) -> Sequence[float]:
+        """The paper's measures; NaN where it has none."""
+        return paper.PUBLISHED.get((self.published, alpha), UNKNOWN)
+
+    def own_means(self, alpha: str) -> Sequence[float]:
+        """Ours; NaN without such a run."""
+        if self.part is None or alpha not in self.part.by_alpha:
+            return UNKNOWN
+        tables = self.part.slices(alpha)
+        return [summarise(tables, measure).mean for measure in MEASURES]
 
 
 def table_one(data: Sequence[DataResults], *, caption: str, beside_paper: bool) -> Table:
@@ -22,63 +51,31 @@ def table_one(data: Sequence[DataResults], *, caption: str, beside_paper: bool) 
         caption: under the table.
         beside_paper: with the paper's rows, and its columns where we have none.
     """
-    columns: list[tuple[str, DataResults | None]] = [(HEADINGS.get(d.level, d.name), d) for d in data]
+    columns = [Column(HEADINGS.get(d.level, d.name), d) for d in data]
     if beside_paper:
         ours = {d.level: d for d in data}
-        columns = [(heading, ours.get(level)) for level, heading in (("covid19", "COVID19"), ("acdc", "ACDC"))]
-        columns += [(d.name, d) for d in data if d.level not in ("covid19", "acdc")]
-    alphas = list(dict.fromkeys([*(["0", "1"] if beside_paper else []), *(a for d in data for a in d.by_alpha)]))
+        columns = [Column(heading, ours.get(level), level) for level, heading in HEADINGS.items()]
+        columns += [Column(d.name, d) for d in data if d.level not in HEADINGS]
+    published = ["0", "1"] if beside_paper else []
     rows: list[list[Cell | str]] = []
-    for alpha in alphas:
-        if beside_paper and alpha in ("0", "1"):
-            rows.append([f"{loss_name(alpha)}, paper", *_cells(columns, lambda c, a=alpha: _paper_values(c, a))])
-        label = f"{loss_name(alpha)}, ours" if beside_paper else loss_name(alpha)
-        rows.append([label, *_cells(columns, lambda c, a=alpha: _own_values(c, a))])
+    for alpha in dict.fromkeys([*published, *(a for d in data for a in d.by_alpha)]):
+        name = loss_name(alpha)
+        if alpha in published:
+            rows.append([f"{name}, paper"])
+            for column in columns:
+                rows[-1] += _cells(column.paper_means(alpha), column.paper_means("0"))
+        rows.append([f"{name}, ours" if beside_paper else name])
+        for column in columns:
+            first = next(iter(column.part.by_alpha)) if column.part else ""
+            rows[-1] += _cells(column.own_means(alpha), column.own_means(first))
     head = ["Loss", *(name for _ in columns for name in MEASURES.values())]
-    spans = [(_heading(heading, part), len(MEASURES)) for heading, part in columns]
-    return Table(caption, head, rows, [("", 1), *spans])
+    return Table(caption, head, rows, [("", 1), *((column.title, len(MEASURES)) for column in columns)])
 
 
-def _heading(heading: str, part: DataResults | None) -> str:
-    """With a warning where our rows are about something else than the paper's."""
-    known = paper.dataset_of(part.level) if part else None
-    remarked = heading == "COVID19" and known and known.remark
-    return f"{heading} (ours: infection, not comparable)" if remarked else heading
-
-
-def _cells(
-    columns: Sequence[tuple[str, DataResults | None]],
-    read: Callable[[tuple[str, DataResults | None]], dict[str, tuple[float, float | None]]],
-) -> list[Cell]:
-    return [_cell(measure, *read(column).get(measure, (math.nan, None))) for column in columns for measure in MEASURES]
-
-
-def _cell(measure: str, value: float, baseline: float | None) -> Cell:
-    """The value; bold and with an arrow where it is better than the baseline."""
-    if math.isnan(value):
-        return Cell("–")
-    if baseline is None or math.isnan(baseline):
-        return Cell(four(value))
-    gain = baseline - value if measure in LOWER_IS_BETTER else value - baseline
-    return Cell(four(value) + (ARROWS[measure] if gain > 0 else ""), bold=gain > 0)
-
-
-def _paper_values(column: tuple[str, DataResults | None], alpha: str) -> dict[str, tuple[float, float | None]]:
-    key = {"COVID19": "covid19", "ACDC": "acdc"}.get(column[0], "")
-    values = paper.PUBLISHED.get((key, alpha))
-    if values is None:
-        return {}
-    first = paper.PUBLISHED[key, "0"] if alpha != "0" else (None,) * 3
-    return dict(zip(MEASURES, zip(values, first, strict=True), strict=True))
-
-
-def _own_values(column: tuple[str, DataResults | None], alpha: str) -> dict[str, tuple[float, float | None]]:
-    part = column[1]
-    if part is None or alpha not in part.by_alpha:
-        return {}
-    first = next(iter(part.by_alpha))
-    own, base = (part.slices(a) for a in (alpha, first))
-    return {
-        measure: (summarise(own, measure).mean, None if alpha == first else summarise(base, measure).mean)
-        for measure in MEASURES
-    }
+def _cells(values: Sequence[float], baseline: Sequence[float]) -> list[Cell]:
+    """The values; bold and with an arrow where they are better than the baseline."""
+    cells = []
+    for measure, value, first in zip(MEASURES, values, baseline, strict=True):
+        better = value < first if measure in LOWER_IS_BETTER else value > first
+        cells.append(Cell(four(value) + (ARROWS[measure] if better else ""), bold=better))
+    return cells

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.experiment import paper
 from pipeline.experiment.collection import Collection, Result
 from pipeline.experiment.statistics import Comparison
-from pipeline.report.experiment_document import Cell, Table, as_list
+from pipeline.report.document import Cell, Table, as_list
 from pipeline.report.experiment_numbers import (
     MEASURES,
     ONE_SEED,
@@ -20,11 +20,11 @@ from pipeline.report.experiment_numbers import (
     four,
     is_better,
     p_in_words,
+    p_values,
     power,
     sentence,
     summarise,
     table_by_seed,
-    write_p,
 )
 
 NAMES = {"acdc": "ACDC", "covid19": "COVID19 infection", "lungs": "COVID19 lungs"}
@@ -59,11 +59,8 @@ class DataResults:
     def who(self) -> str:
         """What a test counts: patients, or images where each is all that is known of a patient."""
         slices = self.any.scores.slices
-        return (
-            "images"
-            if slices.groupby("patient")["case"].nunique().max() == 1 == slices["slice"].nunique()
-            else ("patients")
-        )
+        single = slices.groupby("patient")["case"].nunique().max() == 1 == slices["slice"].nunique()
+        return "images" if single else "patients"
 
     @property
     def background(self) -> bool:
@@ -128,9 +125,8 @@ def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, li
                 seeds = ", ".join(f"{value:+.4f}" for value in (c.by_seed or {}).values())
                 interval = f"{c.low:+.4f} to {c.high:+.4f}" if c.n else "–"
                 difference = Cell(f"{c.difference:+.4f}" if c.n else "–", bold=c.real and is_better(c, measure))
-                words = [interval, write_p(c.p), write_p(c.adjusted), f"{c.effect:+.2f}" if c.n else "–", seeds]
-                who = count(c.n, part.who)
-                rows.append([part.name, loss_name(alpha), MEASURES[measure], who, difference, *words])
+                row = [part.name, loss_name(alpha), MEASURES[measure], count(c.n, part.who), difference, interval]
+                rows.append([*row, *p_values(c), seeds])
                 told.setdefault(part.level, []).append(sentence(MEASURES[measure], measure, c, who=part.who))
             told[part.level] += filter(None, [power(list(found.values()), who=part.who)])
     caption = (
@@ -165,22 +161,21 @@ def _verdict(part: DataResults) -> str:
         return f"{part.name}: only one loss is finished, so nothing can be compared."
     first, alpha = pairs[0]
     found = _against(part, first, alpha)
-    named = {measure: MEASURES[measure] for measure in found}
     if all(math.isnan(c.p) for c in found.values()):
         return f"{part.name}: too few {part.who} ({max(c.n for c in found.values())}) to test whether Dice helps."
-    good = [named[m] for m, c in found.items() if c.real and is_better(c, m)]
-    bad = [named[m] for m, c in found.items() if c.real and not is_better(c, m)]
+    real = {measure: c for measure, c in found.items() if c.real}
+    good = [MEASURES[measure] for measure, c in real.items() if is_better(c, measure)]
+    bad = [MEASURES[measure] for measure, c in real.items() if not is_better(c, measure)]
     claim = f"that adding Dice ({loss_name(alpha)} against {loss_name(first)}) improves all three measures"
-    numbers = ", ".join(f"{named[m]} {c.difference:+.4f} ({p_in_words(c.adjusted)})" for m, c in found.items())
     if len(good) == len(found):
-        return f"{part.name}: the claim {claim} holds here: {numbers}."
-    if bad and good:
-        return f"{part.name}: better in {as_list(good)}, worse in {as_list(bad)}: {numbers}."
-    if bad:
-        return f"{part.name}: the contrary of the claim: worse in {as_list(bad)}: {numbers}."
-    if good:
-        return f"{part.name}: the claim {claim} holds for {as_list(good)} only: {numbers}."
-    return f"{part.name}: the claim {claim} is not shown here: {numbers}."
+        told = f"the claim {claim} holds here"
+    elif bad:
+        better = f"better in {as_list(good)}, " if good else "the contrary of the claim: "
+        told = f"{better}worse in {as_list(bad)}"
+    else:
+        told = f"the claim {claim} " + (f"holds for {as_list(good)} only" if good else "is not shown here")
+    numbers = ", ".join(f"{MEASURES[m]} {c.difference:+.4f} ({p_in_words(c.adjusted)})" for m, c in found.items())
+    return f"{part.name}: {told}: {numbers}."
 
 
 def averaging_table(data: Sequence[DataResults]) -> Table:

@@ -18,6 +18,7 @@ _OTHERS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 INK, GREY = "#22282f", "#6b7480"
 TRUTH, PRED = "#ffc233", "#2fd6ff"  # contours over grey images
 
+DARK = {"figure.facecolor": "#101418", "axes.facecolor": "#101418", "axes.grid": False, "text.color": "#e8ecf0"}
 _STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -75,6 +76,12 @@ def draw_png(
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def frameless(axes: Any) -> None:
+    """Leave only the picture: no ticks, no frame."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def say_nothing(axes: Any, text: str) -> None:

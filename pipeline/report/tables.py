@@ -104,35 +104,31 @@ def levels_of(scores: Scores, key: str) -> list[str]:
 
 def overall_rows(scores: Scores) -> list[Row]:
     """One row for each structure, and one for their mean where there are several."""
-    return _rows(scores, scores.summary["overall"], level="", key=None)
+    return _rows(scores, scores.summary["overall"])
 
 
 def level_rows(scores: Scores, key: str) -> list[Row]:
     """Rows by level of `key` ("phase" or "group"), structure within level; empty where there are no levels."""
     rows = scores.summary[f"by_{key}"]
-    return [row for level in levels_of(scores, key) for row in _rows(scores, rows, level=level, key=key)]
+    levels = {level: [row for row in rows if row[key] == level] for level in levels_of(scores, key)}
+    return [row for level, own in levels.items() for row in _rows(scores, own, level=level)]
 
 
 def slice_rows(scores: Scores) -> list[Row]:
     """As `overall_rows`, averaged over slices in place of volumes; surface distances exist by volume only."""
-    return _rows(scores, scores.summary["slices"], level="", key=None)
+    return _rows(scores, scores.summary["slices"])
 
 
-def _rows(scores: Scores, rows: list[dict[str, Any]], *, level: str, key: str | None) -> list[Row]:
-    chosen = [row for row in rows if row["metric"] in METRICS and (key is None or row[key] == level)]
+def _rows(scores: Scores, rows: list[dict[str, Any]], *, level: str = "") -> list[Row]:
     cells: dict[str, dict[str, Cell]] = {}
     notes = {}
-    for row in chosen:
+    for row in (row for row in rows if row["metric"] in METRICS):
         cells.setdefault(row["structure"], {})[row["metric"]] = _cell(row)
         counts = {"missed": row["missed"], "false": row["false_found"]}
         notes[row["structure"]] = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    order = [name for name in _with_mean(scores) if name in cells]
-    return [Row(level, structure, cells[structure], notes[structure]) for structure in order]
-
-
-def _with_mean(scores: Scores) -> list[str]:
     structures = structures_of(scores)
-    return [*structures, MEAN] if len(structures) != 1 else structures
+    order = structures if len(structures) == 1 else [*structures, MEAN]
+    return [Row(level, name, cells[name], notes[name]) for name in order if name in cells]
 
 
 def _cell(row: dict[str, Any]) -> Cell:
@@ -146,7 +142,7 @@ class CaseRow:
     """One case in the list of all cases.
 
     Args:
-        values: each number as (words, number to sort by or None), in the order of `case_head`.
+        values: each number as (words, number to sort by or None), in the order of `case_columns`.
         note: structures that are absent from truth, prediction or both.
     """
 
@@ -158,11 +154,12 @@ class CaseRow:
     note: str
 
 
-def case_head(scores: Scores) -> list[str]:
-    """Headings of the numbers in the list of all cases."""
+def case_columns(scores: Scores) -> list[tuple[str, str, str]]:
+    """(heading, metric, structure) of the numbers in the list of all cases."""
     metrics, structures = metrics_of(scores), structures_of(scores)
-    by_structure = [f"Dice {name}" for name in structures] if len(structures) > 1 else []
-    return ["Dice", *by_structure, *(metrics[m].name for m in _WHOLE[1:])]
+    by_structure = [(f"Dice {name}", "dice", name) for name in structures if len(structures) > 1]
+    whole = [(metrics[metric].name, metric, MEAN) for metric in ("pixel_error", "hd_mm", "hd95_mm")]
+    return [("Dice", "dice", MEAN), *by_structure, *whole]
 
 
 def case_rows(scores: Scores) -> list[CaseRow]:
@@ -170,18 +167,13 @@ def case_rows(scores: Scores) -> list[CaseRow]:
     return [_case_row(scores, str(case), rows) for case, rows in scores.cases.groupby("case", sort=False)]
 
 
-_WHOLE = ["dice", "pixel_error", "hd_mm", "hd95_mm"]
 _ABSENT = {"truth": "{} only predicted", "pred": "{} missed", "both": "{} absent"}
 
 
 def _case_row(scores: Scores, case: str, rows: pd.DataFrame) -> CaseRow:
     table = rows.drop_duplicates("structure").set_index("structure")
-    structures = structures_of(scores)
-    wanted = [("dice", MEAN), *(("dice", name) for name in structures if len(structures) > 1)]
-    wanted += [(metric, MEAN) for metric in _WHOLE[1:]]
-    values = [_value(table, metric, structure) for metric, structure in wanted]
-    empty = rows.get("empty", [])
-    pairs = zip(rows["structure"], empty, strict=False)
+    values = [_value(table, metric, structure) for _, metric, structure in case_columns(scores)]
+    pairs = zip(rows["structure"], rows.get("empty", []), strict=False)
     notes = [_ABSENT[e].format(name) for name, e in pairs if e in _ABSENT and name != MEAN]
     if case in scores.missing:
         notes = ["no prediction"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError
 from pipeline.files import write_bytes, write_text
 from pipeline.metrics.clinical import agreement_table
+from pipeline.metrics.files import refuse_existing
 from pipeline.metrics.scores import Scores, read_scores
 from pipeline.report.clinical import agreement_plot
 from pipeline.report.curves import Epochs, draw_dice, draw_loss, read_log
@@ -27,7 +28,7 @@ def write_report(
     out: str | Path | None = None,
     *,
     run_dir: str | Path | None = None,
-    title: str | None = None,
+    title: str = "Segmentation report",
     overwrite: bool = False,
 ) -> Path:
     """Make the report of one evaluation.
@@ -36,7 +37,7 @@ def write_report(
         scores_dir: folder with scores.csv and scores.json (and slices.csv, clinical.csv, cases.json).
         out: the page; default `scores_dir`/report.html. Beside it go the same name with .md and figures/*.png.
         run_dir: folder of the training, whose log.jsonl gives the learning curves.
-        title: of the page; default "Segmentation report".
+        title: of the page.
         overwrite: replace an older report.
 
     Returns:
@@ -48,16 +49,15 @@ def write_report(
     page = Path(out) if out else Path(scores_dir) / "report.html"
     markdown = page.with_suffix(".md")
     if not overwrite:
-        _refuse([page, markdown])
+        refuse_existing(page.parent, [page.name, markdown.name])
     scores = read_scores(scores_dir)
     epochs = read_log(Path(run_dir) / "log.jsonl") if run_dir else []
-    title = title or "Segmentation report"
     pictures = draw_all(scores, epochs)
-    files = {page.parent / "figures" / f"{picture.name}.png": picture.png for picture in pictures.all()}
+    files = {f"figures/{picture.name}.png": picture.png for picture in pictures.all()}
     if not overwrite:
-        _refuse(files)
-    for path, png in files.items():
-        write_bytes(path, png, overwrite=True)
+        refuse_existing(page.parent, files)
+    for name, png in files.items():
+        write_bytes(page.parent / name, png, overwrite=True)
     write_text(markdown, markdown_report(scores, title=title), overwrite=True)
     return write_text(page, render_page(scores, pictures, title=title), overwrite=True)
 
@@ -106,13 +106,3 @@ def _curves(epochs: Epochs) -> list[Picture]:
         Picture(name, draw_png(lambda axes, draw=draw: draw(axes[0, 0], epochs), size=(5, 3.6)), text, text)
         for name, draw, text in parts
     ]
-
-
-def _refuse(paths: Iterable[Path]) -> None:
-    """Name every file that exists and would be replaced, before one is written."""
-    remedy = "Choose another place, or give --overwrite"
-    problems = [
-        Problem(str(path), "no file of that name", "one that exists", remedy) for path in paths if path.exists()
-    ]
-    if problems:
-        raise DataError(problems)

@@ -10,8 +10,8 @@ from score_folder import LABELS, score_row
 from pipeline.experiment.collection import collect
 from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.runner import GRID
+from pipeline.report.document import Text
 from pipeline.report.experiment import write_experiment_report
-from pipeline.report.experiment_document import Text
 from pipeline.report.experiment_folds import folds_section
 
 

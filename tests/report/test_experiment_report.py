@@ -15,8 +15,8 @@ from score_folder import LABELS, score_row
 from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.runner import GRID
 from pipeline.experiment.statistics import Comparison, least_p
+from pipeline.report.document import Cell, Document, Section, Table, Text, render_html, render_markdown
 from pipeline.report.experiment import write_experiment_report
-from pipeline.report.experiment_document import Cell, Document, Section, Table, Text, render_html, render_markdown
 from pipeline.report.experiment_numbers import power, sentence
 from pipeline.report.paper_samples import _box
 

@@ -61,12 +61,6 @@ def test_no_log_is_named(tmp_path):
         learning_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")
 
 
-def test_overwriting_can_be_forbidden(write_log, tmp_path):
-    picture = learning_curves(write_log(epoch(1, 0.9)), tmp_path / "curves.png")
-    with pytest.raises(DataError, match=r"curves\.png"):
-        learning_curves(write_log(epoch(1, 0.9)), picture, overwrite=False)
-
-
 def test_a_folder_without_a_training_has_no_curves(tmp_path):
     assert run_folder(tmp_path) is None
     (tmp_path / "log.jsonl").touch()

@@ -1,15 +1,19 @@
-"""A report as data: sections of text, tables and figures, written as one HTML page and as Markdown."""
+"""A report as data, sections of text, tables and figures, and how it becomes one HTML page and Markdown."""
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.errors import printable
 from pipeline.files import write_bytes, write_text
 from pipeline.report.figures import Picture
-from pipeline.report.jinja import environment
 
 NUMBER = re.compile(r"[-+<–]?\s?\d|–$")
 
@@ -86,80 +90,83 @@ class Section:
     blocks: Sequence[Table | Text | Bullets | Figure]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Document:
     """The whole report."""
 
     title: str
     lead: str
-    sections: list[Section] = field(default_factory=list)
-
-    @property
-    def figures(self) -> list[Figure]:
-        """Every figure, in order."""
-        return [block for section in self.sections for block in section.blocks if isinstance(block, Figure)]
+    sections: Sequence[Section]
 
 
-def write_document(document: Document, folder: str | Path, *, name: str = "report") -> Path:
-    """Write NAME.html (one self-contained file), NAME.md and figures/; what is there of an older one is replaced.
+def write_document(document: Document, folder: str | Path) -> Path:
+    """Write report.html (one self-contained file), report.md and figures/; an older report is replaced.
 
     Returns:
         The page.
     """
     folder = Path(folder)
-    for figure in document.figures:
-        write_bytes(folder / "figures" / f"{figure.picture.name}.png", figure.picture.png, overwrite=True)
-        if figure.svg is not None:
-            write_bytes(folder / "figures" / f"{figure.picture.name}.svg", figure.svg, overwrite=True)
-    write_text(folder / f"{name}.md", render_markdown(document), overwrite=True)
-    return write_text(folder / f"{name}.html", render_html(document), overwrite=True)
+    blocks = (block for section in document.sections for block in section.blocks)
+    for figure in (block for block in blocks if isinstance(block, Figure)):
+        for ending, content in (("png", figure.picture.png), ("svg", figure.svg)):
+            if content is not None:
+                write_bytes(folder / "figures" / f"{figure.picture.name}.{ending}", content, overwrite=True)
+    write_text(folder / "report.md", render_markdown(document), overwrite=True)
+    return write_text(folder / "report.html", render_html(document), overwrite=True)
 
 
 def render_html(document: Document) -> str:
     """The page; all words are escaped, pictures are data URIs, no script is needed."""
-    templates = environment()
-    templates.tests["cell"] = lambda value: isinstance(value, Cell)
-    templates.filters["kind"] = lambda block: type(block).__name__
-    return templates.get_template("experiment.html.j2").render(document=document)
+    return environment().get_template("experiment.html.j2").render(document=document)
+
+
+def environment() -> Environment:
+    """The templates of pipeline/report/templates; names are escaped, `data_uri` puts a picture into the page itself."""
+    loader = PackageLoader("pipeline.report")
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["data_uri"] = lambda picture: Markup("data:image/png;base64,") + b64encode(picture.png).decode()
+    found.filters["kind"] = lambda block: type(block).__name__
+    found.tests["cell"] = lambda value: isinstance(value, Cell)
+    return found
 
 
 def render_markdown(document: Document) -> str:
     """The same in GitHub-flavoured Markdown, with the figures as links."""
-    parts = [f"# {_plain(document.title)}", _plain(document.lead)]
+    parts = [f"# {plain(document.title)}", plain(document.lead)]
     for section in document.sections:
-        parts.append(f"## {_plain(section.title)}")
+        parts.append(f"## {plain(section.title)}")
         parts += [_block(block) for block in section.blocks]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def markdown_table(table: Table) -> str:
+def table_in_markdown(table: Table) -> str:
     """A table, its caption under it."""
     spans = [f"{words} " for words, columns in table.spans for _ in range(columns)] or [""] * len(table.head)
     head = [f"{span}{word}".strip() for span, word in zip(spans, table.head, strict=True)]
     ruler = ["---" if i in table.words else "---:" for i in range(len(head))]
-    lines = [[_plain(word) for word in head], ruler, *([_plain(str(cell)) for cell in row] for row in table.rows)]
+    lines = [[plain(word) for word in head], ruler, *([plain(str(cell)) for cell in row] for row in table.rows)]
     rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{rows}\n\n{_plain(table.caption)}" if table.caption else rows
+    return f"{rows}\n\n{plain(table.caption)}" if table.caption else rows
 
 
 def _block(block: Table | Text | Bullets | Figure) -> str:
     if isinstance(block, Table):
-        return markdown_table(block)
+        return table_in_markdown(block)
     if isinstance(block, Bullets):
-        return "\n".join(f"- {_plain(item)}" for item in block.items)
+        return "\n".join(f"- {plain(item)}" for item in block.items)
     if isinstance(block, Text):
-        return ("> " if block.kind == "warn" else "") + _plain(block.text)
+        return ("> " if block.kind == "warn" else "") + plain(block.text)
     picture = block.picture
-    return f"![{_plain(picture.alt)}](figures/{picture.name}.png)\n\n{_plain(picture.caption)}"
+    return f"![{plain(picture.alt)}](figures/{picture.name}.png)\n\n{plain(picture.caption)}"
 
 
 def _text(value: Cell | str) -> str:
     return value.text if isinstance(value, Cell) else value
 
 
-def _plain(text: str) -> str:
-    """One line, without what HTML would act on or would end a cell."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def plain(text: str) -> str:
+    """One line, without what Markdown, HTML or a terminal would act on."""
+    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("|", "\\|")
 
 
