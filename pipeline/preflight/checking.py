@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError, Problem, printable
 from pipeline.preflight.extra_files import extra_findings
 from pipeline.preflight.image_rules import image_problems, image_warnings
 from pipeline.preflight.label_rules import label_problems, label_warnings
 from pipeline.preflight.listing import Listing, Target, read_listing
 from pipeline.preflight.result import Finding, Result, merged
 from pipeline.preflight.scan import Job, Scan
-from pipeline.preflight.set_rules import (
-    channel_findings,
-    duplicate_findings,
-    label_twins,
-    pixdim_warnings,
-    scale_warnings,
-    spacing_warnings,
-)
+from pipeline.preflight.set_rules import set_problems, set_warnings
 from pipeline.preflight.workers import scan_all
 from pipeline.structures import numbers_of
 
@@ -64,20 +58,18 @@ def check(
     start = time.perf_counter()
     listing = read_listing(target, dataset_dir, section=section)
     wanted = dict(labels if labels is not None else (listing.datalist or {}).get("labels") or {})
+    names = _label_names(wanted, listing)
+    wanted = {} if names else wanted
     jobs = _jobs(listing, full=level == "full")
     scans = scan_all(jobs, processes=processes if level == "full" else 1, progress=progress)
-    names = list(_label_names(wanted, listing))
-    wanted = {} if names else wanted
-    problems = merged([*listing.problems, *names, *_problems(listing, scans, wanted)])
-    warnings = merged(_warnings(listing, scans, wanted))
     return Result(
         source=listing.source,
         root=str(listing.root),
         level=level,
         cases=listing.listed,
         files=len(jobs),
-        problems=problems,
-        warnings=warnings,
+        problems=merged([*listing.problems, *names, *_problems(listing, scans, wanted)]),
+        warnings=merged(_warnings(listing, scans, wanted)),
         seconds=time.perf_counter() - start,
         datalist=listing.datalist,
     )
@@ -120,59 +112,45 @@ def look(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **op
 
 
 def _log(result: Result) -> None:
-    first: dict[str, Finding] = {}
-    for finding in result.warnings:
-        first.setdefault(finding.check, finding)
-    for finding in first.values():
+    first = {finding.check: finding for finding in reversed(result.warnings)}
+    for finding in (finding for finding in result.warnings if finding is first[finding.check]):
         logger.log(logging.INFO if finding.check in HANDLED else logging.WARNING, "%s", finding.problem)
     if len(result.warnings) > len(first):
         more = len(result.warnings) - len(first)
-        logger.info("and %d more like these: volseg check %s", more, result.source)
+        logger.info("and %d more like these: volseg check %s", more, printable(result.source))
 
 
 def _jobs(listing: Listing, *, full: bool) -> list[Job]:
     """One for each file, whatever the number of cases (slices) that it serves."""
-    indices: dict[str, set[int | None]] = {}
-    labels = set()
+    indices: dict[str, set[int | None]] = defaultdict(set)
+    labels = {case.label for case in listing.cases if case.label not in case.images}
     for case in listing.cases:
-        for path in case.images:
-            indices.setdefault(path, set()).add(case.index)
-        if case.label and case.label not in case.images:
-            indices.setdefault(case.label, set()).add(case.index)
-            labels.add(case.label)
+        for path in dict.fromkeys((*case.images, case.label or case.images[0])):
+            indices[path].add(case.index)
     return [Job(path, path in labels, tuple(wanted), full) for path, wanted in indices.items()]
 
 
-def _label_names(labels: Mapping[str, Any], listing: Listing) -> Iterator[Finding]:
+def _label_names(labels: Mapping[str, Any], listing: Listing) -> list[Finding]:
     try:
         if labels:
             numbers_of(labels, source=f"{listing.source}: labels")
     except DataError as error:
-        yield from (Finding("list", problem) for problem in error.problems)
+        return [Finding("list", problem) for problem in error.problems]
+    return []
 
 
 def _problems(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
     for case in listing.cases:
-        yield from image_problems(case, scans)
-        yield from label_problems(case, scans, labels)
+        for check, problem in (*image_problems(case, scans), *label_problems(case, scans, labels)):
+            yield Finding(check, problem, (case.name,))
     if listing.cases:
-        yield from (finding for apart, finding in duplicate_findings(listing, scans) if apart)
-    if listing.cases and listing.is_list:
-        channels = listing.datalist.get("channels")
-        yield from channel_findings(listing.cases, scans, wanted=len(channels) if channels else None)
+        yield from set_problems(listing, scans)
 
 
 def _warnings(listing: Listing, scans: dict[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
     for case in listing.cases:
-        yield from image_warnings(case, scans)
-        yield from label_warnings(case, scans, labels)
-    if not listing.cases:
-        return
-    yield from (finding for apart, finding in duplicate_findings(listing, scans) if not apart)
-    yield from label_twins(listing.cases, scans)
-    yield from pixdim_warnings(listing, scans)
-    yield from spacing_warnings(listing.cases, scans)
-    if str(listing.datalist.get("modality", "")).upper() == "CT":
-        yield from scale_warnings(listing.cases, scans)
-    if listing.is_list:
+        for check, problem in (*image_warnings(case, scans), *label_warnings(case, scans, labels)):
+            yield Finding(check, problem, (case.name,))
+    if listing.cases:
+        yield from set_warnings(listing, scans)
         yield from extra_findings(listing)

@@ -16,12 +16,14 @@ FEWEST = 3  # listed folders side by side, from which on their neighbours are ta
 
 
 def extra_findings(listing: Listing) -> Iterator[Finding]:
-    """One warning for each image or mask by its name in a folder with listed files.
+    """One warning for each image or mask by its name in a folder with files of a datalist.
 
     Where each case has a folder of its own (ACDC's patients), the folders beside them are looked at as well. Left out:
     names that begin with a dot, what lies in a listed folder (a DICOM series, slices), and a cine X_4d
     beside its frames.
     """
+    if not listing.is_list:
+        return
     listed = {os.path.abspath(path) for path in listing.named}
     folders = {Path(path).parent for path in listed}
     folders |= _neighbours(folders, len(listing.cases))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.errors import Problem
-from pipeline.metrics.masks import GRID_TOLERANCE_MM, Mask, corner_displacement, lost_pixdim
+from pipeline.metrics.masks import GRID_TOLERANCE_MM, corner_displacement, lost_pixdim, volume_shape
 from pipeline.preflight.scan import Scan
 
 UPRIGHT = 1e-3  # largest cosine between two axes, 0.06 degrees; SimpleITK refuses files from about 2e-4 on
@@ -32,10 +32,10 @@ def axes_fault(affine: np.ndarray) -> str:
 
 
 def scan_problems(scan: Scan) -> Iterator[tuple[str, Problem]]:
-    """The geometry faults of one file by name of the check; none of what has no geometry."""
-    if not scan.has_geometry:
-        return
-    fault = axes_fault(scan.stated)
+    """What is wrong with one file (image or label) by name of the check: that it cannot be read, or its axes."""
+    for problem in scan.problems:
+        yield "readable", problem
+    fault = axes_fault(scan.stated_affine) if scan.has_geometry and not scan.problems else ""
     if fault:
         remedy = (
             "Resample it to a grid with upright axes (a tilted gantry is corrected by dcm2niix), or mend the affine"
@@ -45,7 +45,7 @@ def scan_problems(scan: Scan) -> Iterator[tuple[str, Problem]]:
 
 def scan_warnings(scan: Scan) -> Iterator[tuple[str, Problem]]:
     """What is odd about the geometry of one file, by name of the check."""
-    if not scan.has_geometry or axes_fault(scan.stated):
+    if not scan.has_geometry or axes_fault(scan.stated_affine):
         return
     axes = min(len(scan.shape), 3)
     wanted = np.array(scan.spacing[:axes])
@@ -62,7 +62,7 @@ def scan_warnings(scan: Scan) -> Iterator[tuple[str, Problem]]:
 def unlike_pixdim(scan: Scan) -> str:
     """How far pixdim and the affine differ in their distances; "" where they agree to a hundredth."""
     axes = min(len(scan.shape), 3)
-    lengths = np.linalg.norm(scan.stated[:3, :axes], axis=0)
+    lengths = np.linalg.norm(scan.stated_affine[:3, :axes], axis=0)
     wanted = np.array(scan.spacing[:axes])
     if not scan.has_geometry or not (np.abs(lengths - wanted) > LENGTH * wanted).any():
         return ""
@@ -78,27 +78,17 @@ def grid_problem(scan: Scan, image: Scan) -> Problem | None:
             "Look whether it belongs to this image; else resample it to the image's grid, labels by nearest neighbour"
         )
         return Problem(scan.file, f"the shape {expected} of {image.file}", found, remedy)
-    if not (scan.has_geometry and image.has_geometry) or axes_fault(scan.stated) or axes_fault(image.stated):
+    if not all(one.has_geometry and not axes_fault(one.stated_affine) for one in (scan, image)):
         return None
     distance = corner_displacement(scan.affine, image.affine, wanted)
     if distance <= GRID_TOLERANCE_MM:
         return None
     expected = f"the grid of {image.file}"
-    if lost_pixdim(_as_mask(scan), _as_mask(image)):
+    if lost_pixdim(scan, image):
         found = f"its affine, but pixdim {_mm(scan.spacing)} instead of {_mm(image.spacing)}"
         return Problem(scan.file, expected, found, "Copy the image's pixdim into its header")
     found = f"corners up to {distance:.1f} mm away"
     return Problem(scan.file, expected, found, "Save it with its image's header, or resample it to the image's grid")
-
-
-def volume_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(X, Y, Z): one slice for 2D, channels or time left out."""
-    return (*shape, 1, 1)[:3] if len(shape) < 3 else shape[:3]
-
-
-def _as_mask(scan: Scan) -> Mask:
-    size = volume_shape(scan.shape)
-    return Mask(scan.file, np.broadcast_to(np.uint8(0), size), scan.spacing, scan.affine, scan.stated)
 
 
 def _mm(values: np.ndarray | tuple[float, ...]) -> str:

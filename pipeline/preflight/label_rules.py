@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import Problem
-from pipeline.preflight.geometry import grid_problem
-from pipeline.preflight.image_rules import file_problems
+from pipeline.preflight.geometry import grid_problem, scan_problems
 from pipeline.preflight.listing import Case
-from pipeline.preflight.result import Finding
+from pipeline.preflight.result import Told
 from pipeline.preflight.scan import Scan
 from pipeline.preflight.voxels import Piece
 from pipeline.structures import numbers_of
@@ -19,7 +18,7 @@ MOST_NUMBER = 255  # labels are kept as uint8
 RENUMBER = "Correct the mask, or name the structure in the list's labels"
 
 
-def label_problems(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
+def label_problems(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Told]:
     """What makes a label unfit for training and scoring.
 
     Args:
@@ -30,72 +29,66 @@ def label_problems(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, A
     if case.label is None:
         return
     if case.label in case.images:
-        problem = Problem(case.label, "an image and its mask", "one file named as both", "Correct the list")
-        yield Finding("list", problem, (case.name,))
+        yield "list", Problem(case.label, "an image and its mask", "one file named as both", "Correct the list")
         return
-    scan = scans[case.label]
-    yield from file_problems(scan, case)
+    scan, image = scans[case.label], scans[case.images[0]]
+    yield from scan_problems(scan)
     if scan.problems:
         return
-    image = scans[case.images[0]]
     problem = None if image.problems else grid_problem(scan, image)
     if problem:
-        yield Finding("grid", problem, (case.name,))
-    piece = scan.pieces.get(case.index)
-    for problem in _number_problems(case, scan, piece, labels) if piece else ():
-        yield Finding("labels", problem, (case.name,))
+        yield "grid", problem
+    if case.index in scan.pieces:
+        yield from _number_problems(case, scan, scan.pieces[case.index], labels)
 
 
-def label_warnings(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Finding]:
+def label_warnings(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Told]:
     """Structures that are empty or tiny, and numbers that the item's structures leave out."""
-    scan = scans.get(case.label) if case.label and case.label not in case.images else None
+    scan = scans.get(case.label) if case.label not in case.images else None
     piece = scan.pieces.get(case.index) if scan is not None and not scan.problems else None
     if piece is None or piece.broken or piece.many or not piece.counts:
         return
+    file = case.place(case.label)
     left_out = [] if case.structures is None else sorted(set(piece.counts) - _known(case, scan, piece, labels))
     if left_out and min(left_out) >= 0:
         remedy = "Nothing if they are background; else name them in the item's structures"
-        found = "also " + _listed(left_out)
         expected = "only " + _listed(sorted({n for numbers in case.structures.values() for n in numbers}))
-        yield Finding("unnamed", Problem(case.place(case.label), expected, found, remedy), (case.name,))
+        yield "unnamed", Problem(file, expected, "also " + _listed(left_out), remedy)
     for name, numbers in _structures(case, scan, piece, labels).items():
         voxels = sum(piece.counts[number] for number in set(numbers))
         if voxels == 0:
             remedy = "Nothing if the case lacks it: its scores count as undefined; else look at the mask"
-            yield Finding("empty", Problem(case.place(case.label), f"voxels of {name}", "none", remedy), (case.name,))
+            yield "empty", Problem(file, f"voxels of {name}", "none", remedy)
         elif voxels < TINY:
-            found, remedy = f"{voxels}", "Look whether they are stray voxels"
-            problem = Problem(case.place(case.label), f"{TINY} voxels of {name} or more", found, remedy)
-            yield Finding("tiny", problem, (case.name,))
+            remedy = "Look whether they are stray voxels"
+            yield "tiny", Problem(file, f"{TINY} voxels of {name} or more", f"{voxels}", remedy)
 
 
-def _number_problems(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> Iterator[Problem]:
+def _number_problems(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> Iterator[Told]:
     file = case.place(scan.file)
-    remedy = "Save the mask as whole numbers; resample masks by nearest neighbour only"
     if piece.bad or piece.broken:
-        found = [f"{piece.bad} NaN or infinite"] * bool(piece.bad) + [f"{piece.broken} with fractions"] * bool(
-            piece.broken
-        )
-        yield Problem(file, "whole label numbers", "voxels " + " and ".join(found), remedy)
+        kinds = {"NaN or infinite": piece.bad, "with fractions": piece.broken}
+        found = "voxels " + " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        remedy = "Save the mask as whole numbers; resample masks by nearest neighbour only"
+        yield "labels", Problem(file, "whole label numbers", found, remedy)
         return
     if piece.many:
         remedy = "Look whether the list names an image as the mask"
-        yield Problem(file, "label numbers", f"more than 256 different values, up to {piece.high:g}", remedy)
+        found = f"more than 256 different values, up to {piece.high:g}"
+        yield "labels", Problem(file, "label numbers", found, remedy)
         return
     wild = sorted(number for number in piece.counts if not 0 <= number <= MOST_NUMBER)
     if wild:
-        yield Problem(file, f"label numbers from 0 to {MOST_NUMBER}", _listed(wild), RENUMBER)
-    if case.structures is None and labels:
-        known = _known(case, scan, piece, labels)
-        foreign = sorted(set(piece.counts) - known - set(wild))
-        if foreign:
-            yield Problem(file, "only the labels " + _listed(sorted(known)), "also " + _listed(foreign), RENUMBER)
-    elif case.structures is not None:
-        missing = [name for name in _numbers(labels) if name not in case.structures]
-        if missing:
-            remedy = "Name its numbers in the item's structures, or take it out of the list's labels"
-            found = "structures that tell only " + ", ".join(case.structures)
-            yield Problem(file, "a mask of " + " and ".join(missing), found, remedy)
+        yield "labels", Problem(file, f"label numbers from 0 to {MOST_NUMBER}", _listed(wild), RENUMBER)
+    known = _known(case, scan, piece, labels)
+    foreign = sorted(set(piece.counts) - known - set(wild))
+    if case.structures is None and labels and foreign:
+        yield "labels", Problem(file, "only the labels " + _listed(sorted(known)), "also " + _listed(foreign), RENUMBER)
+    missing = [] if case.structures is None else [name for name in _numbers(labels) if name not in case.structures]
+    if missing:
+        remedy = "Name its numbers in the item's structures, or take it out of the list's labels"
+        found = "structures that tell only " + ", ".join(case.structures)
+        yield "labels", Problem(file, "a mask of " + " and ".join(missing), found, remedy)
 
 
 def _structures(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, Any]) -> Mapping[str, Any]:

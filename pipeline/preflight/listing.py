@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.datalists import check_no_leak, items, load_datalist
-from pipeline.datalists.datalist import SECTIONS, case_name, files_of
+from pipeline.datalists import check_no_leak, load_datalist
+from pipeline.datalists.datalist import SECTIONS, case_name, files_of, full_path
 from pipeline.errors import DataError, Problem
 from pipeline.preflight.result import Finding
 from pipeline.segmentation.intake import find_cases
@@ -116,13 +116,14 @@ def _datalist_of(cases: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
     missing: list[Finding] = []
     listed = [(section, item) for section in sections for item in listing.datalist[section]]
-    names = Counter(_name(item) for _, item in listed)
+    names = Counter(name_of(item) for _, item in listed)
     listing.listed = len(listed)
-    found = {path: _full(path, listing.root) for section in SECTIONS for path in _paths(listing.datalist[section])}
-    listing.named = {full for full in found.values() if full is not None}
+    everything = [item for section in SECTIONS for item in listing.datalist[section]]
+    found = {path: _full(path, listing.root) for item in everything for path in files_of(item)}
+    listing.named = set(filter(None, found.values()))
     for section, item in listed:
         absent = [path for path in files_of(item) if found[path] is None]
-        missing += [_missing(path, listing, _name(item)) for path in absent]
+        missing += [_missing(path, listing, name_of(item)) for path in absent]
         if not absent:
             images = [found[path] for path in names_of(item["image"])]
             listing.cases.append(_case(item, section, images, found.get(item.get("label"))))
@@ -146,7 +147,7 @@ def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
 
 def _case(item: Mapping[str, Any], section: str, images: list[str], label: str | None) -> Case:
     side = f"fold {item['fold']}" if section == "training" and "fold" in item else section
-    name = _name(item)
+    name = name_of(item)
     patient = str(item.get("patient") or name)
     return Case(name, side, patient, tuple(images), label, item.get("slice"), item.get("structures"))
 
@@ -159,10 +160,6 @@ def _leaking(patient: str, listing: Listing) -> tuple[str, ...]:
     return tuple(case.name for case in own if case.side != kept)
 
 
-def _paths(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    return (path for item in entries for path in files_of(item))
-
-
 def _missing(path: str, listing: Listing, case: str) -> Finding:
     expected = f"a file, since {Path(listing.source).name} lists it"
     remedy = "Copy it there, or take the case out of the list"
@@ -170,12 +167,11 @@ def _missing(path: str, listing: Listing, case: str) -> Finding:
 
 
 def _full(path: str, root: Path) -> str | None:
-    """The full path by the rules of `items`, None where nothing is there."""
-    try:
-        return str(items({"training": [{"image": path}]}, dataset_dir=root)[0]["image"])
-    except DataError:
-        return None
+    """The full path, None where nothing is there."""
+    full = full_path(path, root)
+    return full if os.path.exists(full) else None
 
 
-def _name(item: Mapping[str, Any]) -> str:
+def name_of(item: Mapping[str, Any]) -> str:
+    """The name of a list's item: its "case", else its file's."""
     return str(item.get("case") or case_name(files_of(dict(item))[0]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import save_datalist
-from pipeline.datalists.datalist import SECTIONS, case_name, files_of
+from pipeline.datalists.datalist import SECTIONS
 from pipeline.errors import DataError, Problem
+from pipeline.preflight.listing import name_of
 from pipeline.preflight.result import Result
 
 
@@ -23,13 +25,12 @@ def quarantine(result: Result, path: str | Path, *, overwrite: bool = False) -> 
     """
     if result.datalist is None:
         raise DataError([finding.problem for finding in result.problems])
-    broken = set(result.broken)
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = defaultdict(list)
     for finding in result.problems:
         for case in finding.cases:
-            reasons.setdefault(case, []).append(str(finding.problem))
+            reasons[case].append(str(finding.problem))
     kept: dict[str, list[dict[str, Any]]] = {
-        section: [item for item in result.datalist[section] if _name(item) not in broken] for section in SECTIONS
+        section: [item for item in result.datalist[section] if name_of(item) not in reasons] for section in SECTIONS
     }
     if not any(kept.values()):
         remedy = "Mend the problems that are named above"
@@ -37,10 +38,6 @@ def quarantine(result: Result, path: str | Path, *, overwrite: bool = False) -> 
     kept = {section: [_placed(item, Path(path)) for item in items] for section, items in kept.items()}
     provenance = {**(result.datalist.get("provenance") or {}), "quarantined": reasons}
     return save_datalist({**result.datalist, **kept, "provenance": provenance}, path, overwrite=overwrite)
-
-
-def _name(item: dict[str, Any]) -> str:
-    return str(item.get("case") or case_name(files_of(item)[0]))
 
 
 def _placed(item: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_text
 
+Told = tuple[str, Problem]  # the name of a check, and what it found
+
 
 @dataclass(frozen=True)
 class Finding:

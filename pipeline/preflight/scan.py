@@ -15,10 +15,9 @@ import numpy as np
 
 from pipeline import volumes
 from pipeline.errors import DataError, Problem
-from pipeline.metrics.masks import corner_displacement
+from pipeline.metrics.masks import corner_displacement, rescaled, stated_affine
 from pipeline.preflight.voxels import Piece, measure, quick_digest
 from pipeline.segmentation.inspection import inspect
-from pipeline.volumes.itk import affine_of, itk_header
 from pipeline.volumes.nifti import load_nifti
 
 PACKED = 1100  # deflate packs 1032 to 1 at best
@@ -50,7 +49,7 @@ class Scan:
     Args:
         shape: in nibabel's axis order; of a picture (X, Y, 1).
         spacing: mm; 1 each where there is no geometry.
-        affine: (4, 4) voxel -> RAS mm with the distances of `spacing`; `stated` as the file says.
+        affine: (4, 4) voxel -> RAS mm with the distances of `spacing`; `stated_affine` as the file says.
         forms_apart: mm between the corners under NIfTI's sform and qform; 0 where it has not both.
         pieces: the values, by slice; None is the whole file. Empty where only the header was read.
         digest: what equal files share, as far as that can be told without unpacking them.
@@ -61,7 +60,7 @@ class Scan:
     shape: tuple[int, ...] = ()
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     affine: np.ndarray = field(default_factory=lambda: np.eye(4))
-    stated: np.ndarray = field(default_factory=lambda: np.eye(4))
+    stated_affine: np.ndarray = field(default_factory=lambda: np.eye(4))
     has_geometry: bool = True
     forms_apart: float = 0.0
     pieces: dict[int | None, Piece] = field(default_factory=dict)
@@ -104,12 +103,11 @@ def _better_told(file: str, problems: list[Problem]) -> list[Problem]:
     damage = _damage(file)
     if damage:
         return [Problem(file, "a complete and undamaged gzip stream", damage, COPY_AGAIN)]
-    try:
-        inspect(file)
-    except DataError as error:
-        return error.problems
-    except Exception:
-        return problems
+    with contextlib.suppress(Exception):
+        try:
+            inspect(file)
+        except DataError as error:
+            return error.problems
     return problems
 
 
@@ -130,48 +128,32 @@ def _damage(file: str) -> str:
 
 
 def _read_grid(found: Scan) -> None:
-    path = found.file
-    found.spacing = volumes.spacing(path)
-    if volumes.is_nifti(path):
-        image = load_nifti(path)
-        found.stated = volumes.grid.with_third_axis(np.array(image.affine, dtype=float))
-        found.forms_apart = _forms_apart(image.header, found.shape)
-    elif not found.has_geometry:
-        found.affine = found.stated = volumes.affine(path)
-    elif len(found.shape) == 3 and not os.path.isdir(path):
-        found.affine = found.stated = affine_of(itk_header(path))
-    else:
-        found.affine = found.stated = volumes.affine(path)
-    if volumes.is_nifti(path) and np.isfinite(found.stated).all():
-        found.affine = volumes.affine(path)
+    found.spacing = volumes.spacing(found.file)
+    found.stated_affine = stated_affine(found.file)
+    found.affine = rescaled(found.stated_affine, found.spacing)
+    if volumes.is_nifti(found.file):
+        found.forms_apart = _forms_apart(load_nifti(found.file).header, found.shape)
 
 
 def _check_shape(found: Scan, job: Job) -> None:
-    size = " x ".join(map(str, found.shape))
     if not 2 <= len(found.shape) <= (3 if job.is_label else 4) or 0 in found.shape:
         expected = "a label map with three axes" if job.is_label else "a volume with three axes, or four with time"
-        raise RefusedError(Problem(found.file, expected, f"shape {size}", "Split it into single volumes"))
+        raise RefusedError(Problem(found.file, expected, f"shape {_size(found)}", "Split it into single volumes"))
     if min(found.shape[:2]) < 2:
         expected = "at least two voxels along both in-plane axes"
-        raise RefusedError(Problem(found.file, expected, f"shape {size}", "Check the export"))
+        raise RefusedError(Problem(found.file, expected, f"shape {_size(found)}", "Check the export"))
 
 
 def _check_size(found: Scan) -> None:
     """A header that claims more voxels than the file can hold is believed by nobody: memory would be asked for."""
-    is_folder = os.path.isdir(found.file)
-    held = os.path.getsize(found.file)
+    is_folder, held = os.path.isdir(found.file), os.path.getsize(found.file)
     if held == 0 and not is_folder:
         raise RefusedError(Problem(found.file, "an image", "an empty file", COPY_AGAIN))
     found.has_geometry = volumes.has_geometry(found.file)
     found.shape = _trimmed(volumes.shape(found.file))
-    if is_folder or not found.has_geometry:
-        return
-    suffix = volumes.suffix_of(found.file)
-    limit = held if suffix == ".nii" else DETACHED if suffix in (".mhd", ".nhdr") else held * PACKED
-    claimed = _claimed(found)
-    if claimed > limit:
-        size = " x ".join(map(str, found.shape))
-        expected = f"a file that can hold {size} voxels"
+    limit = {".nii": held, ".mhd": DETACHED, ".nhdr": DETACHED}.get(volumes.suffix_of(found.file), held * PACKED)
+    if found.has_geometry and not is_folder and _claimed(found) > limit:
+        expected = f"a file that can hold {_size(found)} voxels"
         raise RefusedError(Problem(found.file, expected, f"a truncated one of {held:,} bytes", COPY_AGAIN))
 
 
@@ -199,7 +181,11 @@ def _forms_apart(header: Any, shape: tuple[int, ...]) -> float:
         sform, qform = header.get_sform(), header.get_qform()
     except Exception:  # a quaternion that is none
         return 0.0
-    return corner_displacement(sform, qform, (*shape, 1, 1)[:3]) if np.isfinite(sform).all() else 0.0
+    return corner_displacement(sform, qform, shape) if np.isfinite(sform).all() else 0.0
+
+
+def _size(found: Scan) -> str:
+    return " x ".join(map(str, found.shape))
 
 
 def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,11 +12,27 @@ from pipeline.preflight.label_rules import TINY
 from pipeline.preflight.listing import Case, Listing
 from pipeline.preflight.result import Finding
 from pipeline.preflight.scan import Scan
-from pipeline.preflight.voxels import Piece
 from pipeline.volumes import is_picture
 
 
-def duplicate_findings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[tuple[bool, Finding]]:
+def set_problems(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
+    """One image on two sides of a split, and other numbers of channels than the rest of a list has."""
+    yield from (finding for apart, finding in _duplicates(listing, scans) if apart)
+    if listing.is_list:
+        yield from _channels(listing, scans)
+
+
+def set_warnings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
+    """What is odd about some cases beside the others."""
+    yield from (finding for apart, finding in _duplicates(listing, scans) if not apart)
+    yield from _label_twins(listing.cases, scans)
+    yield from _pixdims(listing, scans)
+    yield from _spacings(listing.cases, scans)
+    if str(listing.datalist.get("modality", "")).upper() == "CT":
+        yield from _scales(listing.cases, scans)
+
+
+def _duplicates(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[tuple[bool, Finding]]:
     """Cases with the same image, and whether that is a problem: it is where they are on different sides of a split.
 
     It is none where the list's provenance names them ("identical_images"): a split that others have fixed. The first
@@ -25,28 +41,24 @@ def duplicate_findings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[
     declared = [set(names) for names in (listing.datalist.get("provenance") or {}).get("identical_images", [])]
     same: dict[Hashable, list[Case]] = defaultdict(list)
     for case in listing.cases:
-        key = _image_key(case, scans)
-        if key is not None:
-            same[key].append(case)
+        same[_image_key(case, scans) or case].append(case)
     for group in same.values():
-        group.sort(key=lambda case: case.side != "testing")
-        first = group[0]
-        for other in group[1:]:
+        first, *others = sorted(group, key=lambda case: case.side != "testing")
+        for other in others:
             known = any({first.name, other.name} <= names for names in declared)
             yield first.side != other.side and not known, _duplicate(first, other)
 
 
 def _duplicate(first: Case, other: Case) -> Finding:
-    file, found = other.place(other.images[0]), f"that of {first.name} ({first.place(first.images[0])})"
-    if first.side == other.side:
-        remedy = "Keep them on one side, or leave one out"
-        return Finding("duplicate", Problem(file, "an image of its own", found, remedy), (other.name,))
-    found += f", in {other.side} and {first.side}"
-    expected, remedy = "an image that no other side of the split has", "Put both on one side, or leave one out"
-    return Finding("duplicate", Problem(file, expected, found, remedy), (other.name,))
+    found = f"that of {first.name} ({first.place(first.images[0])})"
+    expected, remedy = "an image of its own", "Keep them on one side, or leave one out"
+    if first.side != other.side:
+        found += f", in {other.side} and {first.side}"
+        expected, remedy = "an image that no other side of the split has", "Put both on one side, or leave one out"
+    return Finding("duplicate", Problem(other.place(other.images[0]), expected, found, remedy), (other.name,))
 
 
-def label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
+def _label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """One mask (of 10 voxels or more) for two different images: often a file that was copied under a wrong name."""
     seen: dict[Hashable, Case] = {}
     for case in cases:
@@ -57,19 +69,16 @@ def label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Fi
         first = seen.setdefault((scan.shape, piece.digest), case)
         if first is not case and _image_key(first, scans) != _image_key(case, scans):
             remedy = "Look which image the mask belongs to"
-            problem = Problem(
-                case.place(case.label),
-                "a mask of its own",
-                f"that of {first.name} ({first.place(first.label)})",
-                remedy,
-            )
+            found = f"that of {first.name} ({first.place(first.label)})"
+            problem = Problem(case.place(case.label), "a mask of its own", found, remedy)
             yield Finding("duplicate", problem, (first.name, case.name))
 
 
-def channel_findings(cases: Sequence[Case], scans: Mapping[str, Scan], *, wanted: int | None) -> Iterator[Finding]:
+def _channels(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """Cases with another number of channels than the list says, or than most have; colour of pictures is no channel."""
+    wanted = len(listing.datalist.get("channels") or ())
     numbers = {}
-    for case in cases:
+    for case in listing.cases:
         readable = not any(scans[path].problems for path in case.images)
         if readable and not is_picture(case.images[0]):
             shape = scans[case.images[0]].shape
@@ -85,37 +94,37 @@ def channel_findings(cases: Sequence[Case], scans: Mapping[str, Scan], *, wanted
             yield Finding("channels", Problem(case.images[0], expected, f"{number}", remedy), (case.name,))
 
 
-def scale_warnings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
+def _scales(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """CT in other units than most cases: windowed grey levels among Hounsfield units."""
-    scales = {}
-    for case in cases:
-        piece = _piece(case, scans)
+    pieces = {
+        case: scans[case.images[0]].pieces.get(case.index) for case in cases if not scans[case.images[0]].problems
+    }
+    same: dict[str, list[Case]] = defaultdict(list)
+    for case, piece in pieces.items():
         if piece is not None and piece.low < piece.high:
-            scales[case] = scale_of(piece.low, piece.high)
-    count = Counter(scales.values()).most_common()
-    for scale, number in count[1:]:
-        case = next(case for case, own in scales.items() if own == scale)
-        piece = _piece(case, scans)
-        found = f"{scale} in {number} of {len(scales)} cases (first {case.name}: {piece.low:g} to {piece.high:g})"
+            same[scale_of(piece.low, piece.high)].append(case)
+    usual, *others = sorted(same, key=lambda scale: -len(same[scale])) or [""]
+    total = sum(map(len, same.values()))
+    for scale in others:
+        case, piece = same[scale][0], pieces[same[scale][0]]
+        found = f"{scale} in {len(same[scale])} of {total} cases (first {case.name}: {piece.low:g} to {piece.high:g})"
         remedy = "Nothing for the CT bundles, which tell them apart by their values; else convert them"
-        names = tuple(case.name for case, own in scales.items() if own == scale)
-        problem = Problem(case.images[0], f"one scale in all cases: {count[0][0]}", found, remedy)
-        yield Finding("scale", problem, names)
+        problem = Problem(case.images[0], f"one scale in all cases: {usual}", found, remedy)
+        yield Finding("scale", problem, tuple(case.name for case in same[scale]))
 
 
-def spacing_warnings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
+def _spacings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """Volumes of exactly 1 x 1 x 1 mm among others: a converter may have lost the spacing."""
-    known = [case for case in cases if scans[case.images[0]].has_geometry and not scans[case.images[0]].problems]
-    bare = [case for case in known if scans[case.images[0]].spacing == (1.0, 1.0, 1.0)]
-    if not bare or 2 * len(bare) > len(known):
-        return
-    for case in bare:
+    images = {case: scans[case.images[0]] for case in cases}
+    known = [case for case, scan in images.items() if scan.has_geometry and not scan.problems]
+    bare = [case for case in known if images[case].spacing == (1.0, 1.0, 1.0)]
+    for case in bare if 2 * len(bare) <= len(known) else ():
         remedy = "Compare it with the original file: a converter may have lost it"
         expected = "a measured spacing, as most cases have"
         yield Finding("spacing", Problem(case.images[0], expected, "1 x 1 x 1 mm", remedy), (case.name,))
 
 
-def pixdim_warnings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
+def _pixdims(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """Images whose affine has other distances than pixdim; one finding where most have them, as in ACDC."""
     odd = {case: unlike_pixdim(scans[case.images[0]]) for case in listing.cases if not scans[case.images[0]].problems}
     odd = {case: found for case, found in odd.items() if found}
@@ -143,8 +152,3 @@ def _image_key(case: Case, scans: Mapping[str, Scan]) -> Hashable | None:
         else:
             parts.append((scan.digest or path, case.index))
     return tuple(parts)
-
-
-def _piece(case: Case, scans: Mapping[str, Scan]) -> Piece | None:
-    scan = scans[case.images[0]]
-    return None if scan.problems else scan.pieces.get(case.index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,9 +24,12 @@ def print_result(result: Result, console: Console | None = None) -> None:
     if result.problems:
         console.print(_table("Problems", "red", result.problems, result.root))
     if result.warnings:
-        console.print(_table("Warnings", "yellow", _first(result.warnings), result.root))
-        hidden = Counter(finding.check for finding in result.warnings)
-        more = [f"{count - SHOWN} more of '{check}'" for check, count in hidden.items() if count > SHOWN]
+        kinds: dict[str, list[Finding]] = defaultdict(list)
+        for finding in result.warnings:
+            kinds[finding.check].append(finding)
+        first = [finding for finding in result.warnings if finding in kinds[finding.check][:SHOWN]]
+        console.print(_table("Warnings", "yellow", first, result.root))
+        more = [f"{len(own) - SHOWN} more of '{check}'" for check, own in kinds.items() if len(own) > SHOWN]
         if more:
             console.print(Text("Not shown: " + ", ".join(more) + ". --json writes all."))
     console.print(Text(summary(result)))
@@ -58,16 +61,6 @@ def _table(title: str, colour: str, findings: Iterable[Finding], root: str) -> T
         cells = (_short(problem.file, root), problem.expected, problem.found, problem.remedy)
         table.add_row(*(Text(printable(cell).replace(os.path.join(root, ""), "")) for cell in cells))
     return table
-
-
-def _first(warnings: list[Finding]) -> list[Finding]:
-    seen: Counter[str] = Counter()
-    shown = []
-    for finding in warnings:
-        seen[finding.check] += 1
-        if seen[finding.check] <= SHOWN:
-            shown.append(finding)
-    return shown
 
 
 def _short(file: str, root: str) -> str:

@@ -28,7 +28,7 @@ def matrix(rotation: np.ndarray, spacing: tuple[float, ...], origin: tuple[float
 
 def scanned(affine: np.ndarray, shape: tuple[int, ...], name: str = "x.nii.gz") -> Scan:
     spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
-    return Scan(name, shape=shape, spacing=spacing, affine=affine, stated=affine)
+    return Scan(name, shape=shape, spacing=spacing, affine=affine, stated_affine=affine)
 
 
 @settings(max_examples=100, deadline=None)
@@ -95,7 +95,7 @@ def test_pictures_have_no_grid_but_a_size():
     far = scanned(matrix(np.eye(3), (2, 2, 2), (90, 0, 0)), (8, 9, 1))
     assert grid_problem(picture, far) is None
     assert grid_problem(Scan("b.png", shape=(9, 8, 1), has_geometry=False), picture).found == "9 x 8 x 1"
-    assert (axes_fault(picture.stated), unlike_pixdim(picture), list(scan_warnings(picture))) == ("", "", [])
+    assert (axes_fault(picture.stated_affine), unlike_pixdim(picture), list(scan_warnings(picture))) == ("", "", [])
 
 
 def test_channels_in_a_fourth_axis_are_no_part_of_the_grid():
