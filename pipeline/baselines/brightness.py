@@ -6,17 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.errors import DataError, Problem
-
 METHODS = ("otsu", "region_growing", "watershed", "gaussian_mixture")
 SAMPLES = 50_000  # voxels that a mixture is fitted to
-
-
-def check_method(method: str) -> str:
-    """`method` itself; raises DataError where there is none of that name."""
-    if method not in METHODS:
-        raise DataError(Problem("method", "one of " + ", ".join(METHODS), repr(method), "Choose one of these"))
-    return method
 
 
 def otsu(image: np.ndarray, region: np.ndarray, *, classes: int) -> np.ndarray:

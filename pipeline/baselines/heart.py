@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -43,26 +45,23 @@ def heart(image: np.ndarray, *, method: str, spacing: tuple[float, float]) -> np
     """
     from scipy import ndimage
 
-    image = np.stack([ndimage.gaussian_filter(part, 0.5) for part in np.moveaxis(image, 2, 0)], axis=2)
+    image = ndimage.gaussian_filter(image, (0.5, 0.5, 0))
     region = np.broadcast_to(_disc(image.shape[:2], spacing)[..., None], image.shape)
+    slices = range(image.shape[2])
     if method == "gaussian_mixture":
         return _anatomy(gaussian_mixture(image, region, classes=3), spacing)
     if method == "watershed":
-        slices = [_watershed_slice(image, region, z, spacing) for z in range(image.shape[2])]
-        return _anatomy(np.stack(slices, axis=2), spacing)
+        parts = [watershed(image[..., z], region[..., z], classes=3, spacing=spacing) for z in slices]
+        return _anatomy(np.stack(parts, axis=2), spacing)
     first = _anatomy(otsu(image, region, classes=3), spacing)
     if method == "otsu":
         return first
     grown = np.zeros(image.shape, bool)
     for ventricle in (LV, RV):
         core = ndimage.binary_erosion(first == ventricle, np.ones((3, 3, 1)), iterations=2)
-        for z in range(image.shape[2]):
+        for z in slices:
             grown[..., z] |= region_growing(image[..., z], core[..., z], region=region[..., z])
     return _anatomy(grown, spacing)
-
-
-def _watershed_slice(image: np.ndarray, region: np.ndarray, z: int, spacing: tuple[float, float]) -> np.ndarray:
-    return watershed(image[..., z], region[..., z], classes=3, spacing=spacing)
 
 
 def _anatomy(blood: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
@@ -108,23 +107,20 @@ def _left(pools: list[_Pool], middle: np.ndarray) -> dict[int, _Pool]:
         size = min(1.0, pool.area / 600) * min(1.0, 2500 / pool.area)
         return pool.roundness**2 * near * size
 
+    def best_of_slices(some: Iterable[_Pool]) -> dict[int, _Pool]:
+        best = {pool.slice: pool for pool in sorted(some, key=worth)}
+        return dict(sorted(best.items()))
+
     def through(pool: _Pool) -> float:
         """What the best pools of all slices within 12 mm are worth together."""
-        best: dict[int, float] = {}
-        for other in pools:
-            if np.linalg.norm(other.centre - pool.centre) <= 12:
-                best[other.slice] = max(best.get(other.slice, 0.0), worth(other))
-        return sum(best.values())
+        near = (other for other in pools if np.linalg.norm(other.centre - pool.centre) <= 12)
+        return sum(map(worth, best_of_slices(near).values()))
 
     if not pools:
         return {}
     axis = max(pools, key=through).centre
-    chosen: dict[int, _Pool] = {}
-    for pool in pools:
-        fits = np.linalg.norm(pool.centre - axis) <= 15 and pool.roundness > 0.3 and pool.area <= 4500
-        if fits and (pool.slice not in chosen or worth(pool) > worth(chosen[pool.slice])):
-            chosen[pool.slice] = pool
-    return chosen
+    round_ones = [pool for pool in pools if pool.roundness > 0.3 and pool.area <= 4500]
+    return best_of_slices(pool for pool in round_ones if np.linalg.norm(pool.centre - axis) <= 15)
 
 
 def _right(pools: list[_Pool], left: dict[int, _Pool], spacing: tuple[float, float]) -> dict[int, _Pool]:
@@ -147,11 +143,8 @@ def _right(pools: list[_Pool], left: dict[int, _Pool], spacing: tuple[float, flo
         return sum(worth for _, other, worth in beside if side @ other > 0.7)
 
     direction = max((side for _, side, _ in beside), key=agreed)
-    chosen: dict[int, tuple[_Pool, float]] = {}
-    for pool, side, worth in beside:
-        if side @ direction > 0.5 and worth > chosen.get(pool.slice, (None, 0.0))[1]:
-            chosen[pool.slice] = (pool, worth)
-    return {z: pool for z, (pool, _) in chosen.items()}
+    fitting = sorted((found for found in beside if found[1] @ direction > 0.5), key=itemgetter(2))
+    return {pool.slice: pool for pool, _, _ in fitting}  # the last of a slice is worth most
 
 
 def _disc(shape: tuple[int, ...], spacing: tuple[float, float]) -> np.ndarray:

@@ -70,15 +70,13 @@ def _innermost(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndar
 def _closed(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """Each slice closed by a disc and its holes filled, without joining beyond the image's edge."""
     from scipy import ndimage
+    from skimage.morphology import isotropic_closing
 
-    if not mask.any():
-        return mask
     rim = [int(np.ceil(CLOSING / mm)) + 1 for mm in spacing[:2]]
     out = np.zeros_like(mask)
     for z in np.flatnonzero(mask.any(axis=(0, 1))):
         padded = np.pad(mask[..., z], [(n, n) for n in rim])
-        grown = ndimage.distance_transform_edt(~padded, sampling=spacing[:2]) <= CLOSING
-        closed = ndimage.distance_transform_edt(grown, sampling=spacing[:2]) > CLOSING
+        closed = isotropic_closing(padded, CLOSING, spacing=spacing[:2])
         filled = ndimage.binary_fill_holes(closed | padded)
         out[..., z] = filled[rim[0] : -rim[0], rim[1] : -rim[1]]
     return out

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.baselines.brightness import check_method
+from pipeline.baselines.brightness import METHODS
 from pipeline.baselines.heart import heart
 from pipeline.baselines.lungs import lungs
 from pipeline.errors import DataError, Problem
@@ -34,8 +34,10 @@ class Baseline(nn.Module):
         super().__init__()
         if organ not in CLASSES:
             raise DataError(Problem("organ", "heart or lungs", repr(organ), "Choose one of these"))
+        if method not in METHODS:
+            raise DataError(Problem("method", "one of " + ", ".join(METHODS), repr(method), "Choose one of these"))
         self.organ = organ
-        self.method = check_method(method)
+        self.method = method
         x, y, z = (float(mm) for mm in spacing)
         self.spacing = (x, y, z if z > 0 else 5.0)
 

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from pipeline.baselines.brightness import check_method, gaussian_mixture, otsu, region_growing, watershed
+from pipeline.baselines import Baseline
+from pipeline.baselines.brightness import gaussian_mixture, otsu, region_growing, watershed
 from pipeline.errors import DataError
 
 SHAPE = (24, 20, 4)
@@ -79,4 +80,4 @@ def test_the_mixture_s_limit_is_where_both_densities_meet():
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(DataError, match="one of otsu, region_growing"):
-        check_method("snakes")
+        Baseline("heart", method="snakes")
