@@ -127,10 +127,11 @@ def fold_table(datalist: Mapping[str, Any], *counted: str) -> list[str]:
     for name, item in _placed(datalist):
         columns.setdefault(name, []).append(item)
     names = sorted(columns, key=natural)
-    groups = sorted({item["group"] for items in columns.values() for item in items if "group" in item})
+    groups = sorted({item.get("group", "?") for items in columns.values() for item in items})
+    groups = [] if groups == ["?"] else groups
     rows = [("", names)]
     for key, group in [*((counted[0], group) for group in groups), *((key, None) for key in counted)]:
-        members = ([item for item in columns[name] if group in (None, item.get("group"))] for name in names)
+        members = ([item for item in columns[name] if group in (None, item.get("group", "?"))] for name in names)
         rows.append((group or f"{key}s", [len({item[key] for item in those}) for those in members]))
     width = max(len(head) for head, _ in rows)
     return [f"{head:<{width}}" + "".join(f"{cell:>9}" for cell in cells) for head, cells in rows]

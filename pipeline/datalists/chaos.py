@@ -23,15 +23,17 @@ MODALITIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "t1dual": ("MR", "T1DUAL", ("InPhase", "OutPhase")),
     "t2": ("MR", "T2SPIR", ("",)),
 }
-# Grey values of the MR masks, as the challenge gives them and as far as its masks stray: 63, 126, 189, 252.
-MR_VALUES = {"liver": (55, 70), "right kidney": (110, 135), "left kidney": (175, 200), "spleen": (240, 255)}
-CT_VALUES = {"liver": (1, 255)}
+# Grey values of the masks, for MR as the challenge gives them and as far as its masks stray: 63, 126, 189, 252.
+VALUES = {
+    "CT": {"liver": (1, 255)},
+    "MR": {"liver": (55, 70), "right kidney": (110, 135), "left kidney": (175, 200), "spleen": (240, 255)},
+}
 SIDES = {"Train_Sets": "training", "Test_Sets": "testing"}
 POSITION, ORIENTATION = "0020|0032", "0020|0037"  # Image Position and Image Orientation (Patient)
 UNPACK = "Unpack CHAOS_Train_Sets.zip again"
 
 
-def build(root: str | os.PathLike, *, modality: str = "ct", folds: int = 5, seed: int = 0) -> dict[str, Any]:
+def build(root: str | os.PathLike, *, modality: str = "ct", **folding: Any) -> dict[str, Any]:
     """List the patients of one modality: image folders of DICOM slices, labels folders of PNG slices.
 
     Which mask belongs to which slice is told by the order of the file names alone, "NOT by position tags in DICOM
@@ -46,8 +48,7 @@ def build(root: str | os.PathLike, *, modality: str = "ct", folds: int = 5, seed
         modality: "ct" (liver); MR, with both kidneys and the spleen too: "t1in", "t1out", "t1dual" (the two phases as
             channels), "t2". Lists of different MR modalities with one seed have the same patients in each fold. CT and
             MR patients are different people.
-        folds: number of folds.
-        seed: of the shuffle.
+        folding: folds and seed, see `assemble`.
     Returns:
         the datalist; structures are numbered 1 liver, 2 right kidney, 3 left kidney, 4 spleen, and each item's
         "structures" tells the grey values found in its masks.
@@ -69,13 +70,10 @@ def build(root: str | os.PathLike, *, modality: str = "ct", folds: int = 5, seed
             problems += error.problems
     if problems:
         raise DataError(problems)
-    values = CT_VALUES if modality == "ct" else MR_VALUES
     return assemble(
-        items["training"],
-        testing=items["testing"],
-        labels={name: number for number, name in enumerate(values, 1)},
-        folds=folds,
-        seed=seed,
+        **items,
+        labels={name: number for number, name in enumerate(VALUES[MODALITIES[modality][0]], 1)},
+        **folding,
         name=f"chaos_{modality}",
         description="Abdominal organs of healthy people, CHAOS challenge 2019",
         modality="CT" if modality == "ct" else "MRI",
@@ -93,12 +91,8 @@ def _patients(root: Path, modality: str) -> list[tuple[Path, str]]:
     }
     if not places and any((root / name).is_dir() for name in ("CT", "MR")):
         places = {root: SIDES.get(root.resolve().name, "training")}
-    patients = [
-        (path, side)
-        for place, side in places.items()
-        for path in sorted((place / branch).glob("[0-9]*"), key=natural)
-        if path.is_dir()
-    ]
+    found = ((path, side) for place, side in places.items() for path in (place / branch).glob("[0-9]*"))
+    patients = sorted(((path, side) for path, side in found if path.is_dir()), key=lambda one: natural(one[0]))
     if not patients:
         layout = f"CHAOS's layout: Train_Sets/{branch}/1/..., for modality {modality}"
         remedy = "Give the folder that CHAOS_Train_Sets.zip unpacks to" + (", or another modality" if places else "")
@@ -115,18 +109,17 @@ def _item(root: Path, patient: Path, modality: str, *, labelled: bool) -> dict[s
         slices[ground] = files_in(ground, ".png")
     counts = {folder: len(files) for folder, files in slices.items()}
     problems = [Problem(str(folder), "slices", entries_of(folder), UNPACK) for folder, n in counts.items() if n == 0]
-    if not problems and len(set(counts.values())) > 1:
-        there = ", ".join(f"{count} in {folder.relative_to(patient)}" for folder, count in counts.items())
-        problems.append(Problem(str(patient), "as many masks as images, slice by slice", there, UNPACK))
     if problems:
         raise DataError(problems)
+    if len(set(counts.values())) > 1:
+        there = ", ".join(f"{count} in {folder.relative_to(patient)}" for folder, count in counts.items())
+        raise DataError(Problem(str(patient), "as many masks as images, slice by slice", there, UNPACK))
     images = [folder.relative_to(root).as_posix() for folder in dicoms]
     item = {"image": images if len(images) > 1 else images[0], "case": f"{branch}_{patient.name}_{modality}"}
     if labelled:
-        values = CT_VALUES if modality == "ct" else MR_VALUES
         item |= {
             "label": ground.relative_to(root).as_posix(),
-            "structures": _structures(ground, slices[ground], values),
+            "structures": _structures(ground, slices[ground], VALUES[branch]),
             "reversed": _runs_against(dicoms[0], slices[dicoms[0]]),
         }
     return item | {"patient": f"{branch}_{patient.name}"}
@@ -136,10 +129,7 @@ def _structures(ground: Path, files: Iterable[Path], values: dict[str, tuple[int
     """The grey values of each structure; one that these masks do not show has its first allowed value."""
     from pipeline.volumes import read_mask
 
-    seen = np.zeros(256, bool)
-    for path in files:
-        seen[read_mask(path)] = True
-    found = [int(value) for value in np.flatnonzero(seen) if value]
+    found = sorted({int(value) for path in files for value in np.unique(read_mask(path))} - {0})
     ranges = ", ".join(f"{name} {low}-{high}" for name, (low, high) in values.items())
     stray = [value for value in found if not any(low <= value <= high for low, high in values.values())]
     if stray:
@@ -151,12 +141,10 @@ def _structures(ground: Path, files: Iterable[Path], values: dict[str, tuple[int
 def _runs_against(folder: Path, files: Sequence[Path]) -> bool:
     """Whether the slices' positions along their normal fall while the file names rise."""
     heights = [_height(path) for path in files]
-    steps = np.diff(heights)
-    if (steps > 0).all():
-        return False
-    if (steps < 0).all():
-        return True
-    found = f"names that jump at {files[int(np.argmax(np.sign(steps) != np.sign(steps[0]))) + 1].name}"
+    steps = np.sign(np.diff(heights))
+    if (steps == 1).all() or (steps == -1).all():
+        return bool((steps == -1).any())
+    found = f"names that jump at {files[int(np.argmax(steps != steps[0])) + 1].name}"
     raise DataError(Problem(str(folder), "file names in the order of positions", found, UNPACK))
 
 

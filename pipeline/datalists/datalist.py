@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.datalists.folders import some
 from pipeline.datalists.form import SECTIONS, form_problems
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_text
@@ -94,16 +95,10 @@ def items(
     joined = [_join(item, dataset_dir) for item in chosen]
     missing = [path for item in joined for path in files_of(item) if not os.path.exists(path)]
     if missing:
-        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise DataError(
-            Problem(
-                str(dataset_dir),
-                f"the {sum(len(files_of(item)) for item in joined)} files that {source} lists",
-                f"{len(missing)} missing: {names}",
-                "Give the folder that the list was built from by --dataset_dir, or list what is there by "
-                f"`volseg datalist LAYOUT {dataset_dir} -o {os.path.join(dataset_dir, 'datalist.json')}`",
-            )
-        )
+        expected = f"the {sum(len(files_of(item)) for item in joined)} files that {source} lists"
+        build = f"`volseg datalist LAYOUT {dataset_dir} -o {os.path.join(dataset_dir, 'datalist.json')}`"
+        remedy = f"Give the folder that the list was built from by --dataset_dir, or list what is there by {build}"
+        raise DataError(Problem(str(dataset_dir), expected, f"{len(missing)} missing: {some(missing, 3)}", remedy))
     return joined
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from pipeline.datalists import nnunet
 from pipeline.datalists.assemble import assemble, check_shapes, summary
 from pipeline.datalists.datalist import case_name, files_of
-from pipeline.datalists.folders import entries_of, natural
+from pipeline.datalists.folders import entries_of, files_in, natural, some
 from pipeline.datalists.nnunet import RESTORE, Found
-from pipeline.datalists.numbering import target_labels
+from pipeline.datalists.numbering import listed, target_labels
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
 
@@ -24,27 +24,21 @@ LAYOUT = "dataset.json beside imagesTr/ and labelsTr/ (Medical Segmentation Deca
 
 
 def build(
-    root: str | os.PathLike,
-    *,
-    labels: Mapping[str, int | Sequence[int]] | None = None,
-    folds: int = 5,
-    seed: int = 0,
-    patient: str | None = None,
-    separator: str | None = None,
+    root: str | os.PathLike, *, labels: Mapping[str, int | Sequence[int]] | None = None, **folding: Any
 ) -> dict[str, Any]:
     """List what dataset.json (Decathlon) or the folders imagesTr and labelsTr (nnU-Net) hold, split into folds.
 
-    The files of one case, with its channels, come in three forms, told by dataset.json and the names:
-    one file for each case, whose fourth axis holds the channels if there are several (Decathlon: BRATS, prostate);
-    one file for each channel, CASE_0000 and so on (nnU-Net), which become "image": [files]; or nnU-Net's "dataset", a
-    table of files. A fourth axis needs no transform of its own: LoadImaged notes it in the metadata and
-    EnsureChannelFirstd puts it first, so the network only has to have as many in_channels as the list has "channels".
+    The files of one case, with its channels, come in two forms, told by dataset.json and the names: one file for each
+    case, whose fourth axis holds the channels if there are several (Decathlon: BRATS, prostate), or one file for each
+    channel, CASE_0000 and so on (nnU-Net), which become "image": [files]. A fourth axis needs no transform of its own:
+    LoadImaged notes it in the metadata and EnsureChannelFirstd puts it first, so the network only has to have as many
+    in_channels as the list has "channels".
 
     Args:
         root: the folder that holds dataset.json.
         labels: structure -> number or numbers in the label files, in place of dataset.json's "labels": to train on
             some of the structures, or on several as one.
-        folds, seed, patient, separator: see `assemble`.
+        folding: folds, seed, patient and separator, see `assemble`.
     Returns:
         the datalist. Each item's "structures" tells the label file's numbers, so that `labels` of a training may name
         any of them. provenance["notes"] tells where dataset.json's counts and its lists differ, of files that it does
@@ -61,14 +55,21 @@ def build(
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise DataError(Problem(str(source), "an object with 'labels'", "none", RESTORE))
     notes: list[str] = []
-    structures, own = _structures(content, str(source), notes) if labels is None else (_listed(labels), None)
+    structures, own = _structures(content, str(source), notes) if labels is None else (listed(labels), None)
     targets = target_labels(structures, own=own, source=str(source) if labels is None else "labels")
     channels = _in_order(content.get("channel_names", content.get("modality", {"0": "image"})))
-    listed = isinstance(content.get("training"), list)
-    find = _from_lists if listed else nnunet.find_cases
+    by_lists = isinstance(content.get("training"), list)
+    find = _from_lists if by_lists else nnunet.find_cases
     training, testing, problems = find(root, content, len(channels))
     problems += _missing(root, training + testing)
-    problems += list(_miscounts(source, content, training, testing, notes, listed=listed))
+    for key, items in (("numTraining", training), ("numTest", testing)):
+        if content.get(key, len(items)) == len(items):
+            continue
+        if by_lists or key == "numTest":  # the lists count, so a wrong number does no harm
+            notes.append(f"dataset.json says {key} {content[key]}, but {len(items)} cases are there")
+        else:
+            expected, found = f"{content[key]} cases (numTraining)", f"{len(items)} in imagesTr"
+            problems.append(Problem(str(source), expected, found, RESTORE))
     problems = problems or check_shapes(training + testing, root, channels=len(channels))
     if problems:
         raise DataError(problems)
@@ -77,10 +78,7 @@ def build(
         [item | {"structures": structures} for item in training],
         testing=[item | ({"structures": structures} if "label" in item else {}) for item in testing],
         labels=targets,
-        folds=folds,
-        seed=seed,
-        patient=patient,
-        separator=separator,
+        **folding,
         notes=notes,
         name=str(content.get("name") or root.resolve().name),
         description=str(content.get("description", "")),
@@ -109,7 +107,7 @@ def _structures(
         if twice:
             raise DataError(Problem(source, "a name for each label", f"{', '.join(twice)} twice", "Rename one"))
         labels = {name: int(key) for key, name in labels.items()}
-    structures = _listed(labels)
+    structures = listed(labels)
     ignored = structures.pop("ignore", None)
     if ignored is not None:
         notes.append(f"voxels labelled 'ignore' ({ignored[0]}) count as background here")
@@ -120,11 +118,6 @@ def _structures(
         expected = f"'regions_class_order' with {len(structures)} numbers, one for each region"
         raise DataError(Problem(source, expected, str(order), "Correct dataset.json"))
     return structures, dict(zip(structures, order, strict=True))
-
-
-def _listed(labels: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
-    listed = {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in labels.items()}
-    return {name: numbers for name, numbers in listed.items() if numbers != [0]}
 
 
 def _in_order(names: Any) -> list[str]:
@@ -174,29 +167,7 @@ def _missing(root: Path, items: Iterable[Mapping[str, Any]]) -> list[Problem]:
     ]
 
 
-def _miscounts(
-    source: Path,
-    content: Mapping[str, Any],
-    training: Sequence[Any],
-    testing: Sequence[Any],
-    notes: list[str],
-    *,
-    listed: bool,
-) -> Iterable[Problem]:
-    """Where dataset.json lists files the lists count and a wrong number is a note; else it tells of missing files."""
-    for key, items in (("numTraining", training), ("numTest", testing)):
-        if key in content and content[key] != len(items):
-            if listed or key == "numTest":
-                notes.append(f"dataset.json says {key} {content[key]}, but {len(items)} cases are there")
-            else:
-                yield Problem(str(source), f"{content[key]} cases (numTraining)", f"{len(items)} in imagesTr", RESTORE)
-
-
 def _unlisted(root: Path, items: Iterable[Mapping[str, Any]]) -> list[str]:
     known = {path for item in items for path in files_of(item)}
-    there = [path for path in sorted((root / "imagesTr").glob("[!.]*")) if path.is_file()]
-    extra = [path.name for path in there if f"imagesTr/{path.name}" not in known]
-    if not extra:
-        return []
-    names = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
-    return [f"{len(extra)} files in imagesTr are not used: {names}"]
+    extra = [path.name for path in files_in(root / "imagesTr", "") if f"imagesTr/{path.name}" not in known]
+    return [f"{len(extra)} files in imagesTr are not used: {some(extra, 3)}"] if extra else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -28,8 +29,8 @@ def files_below(folder: str | os.PathLike, *, without: str | os.PathLike | None 
 def files_in(folder: Path, suffix: str) -> list[Path]:
     """The files of a folder that end so, in upper or lower case, in natural order; none where it is not there."""
     files = folder.iterdir() if folder.is_dir() else ()
-    named = (path for path in files if path.name.lower().endswith(suffix.lower()) and not path.name.startswith("."))
-    return sorted(named, key=natural)
+    named = [path for path in files if path.name.lower().endswith(suffix.lower()) and not path.name.startswith(".")]
+    return sorted(filter(Path.is_file, named), key=natural)
 
 
 def natural(name: str | os.PathLike) -> list[tuple[int, int | str]]:
@@ -42,4 +43,9 @@ def entries_of(folder: Path) -> str:
     if not folder.is_dir():
         return "no such folder"
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "an empty folder"
+    return some(names, 5) or "an empty folder"
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first of many names, for a line."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -47,10 +47,9 @@ def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
 
 def _has_frames(path: Path, found: list[Path]) -> bool:
     stem = case_name(path)
-    if not stem.endswith("_4d"):
-        return False
     frames = stem.removesuffix("_4d") + "_frame"
-    return any(other.parent == path.parent and other.name.startswith(frames) for other in found)
+    beside = (other.name for other in found if other.parent == path.parent)
+    return stem.endswith("_4d") and any(name.startswith(frames) for name in beside)
 
 
 def _unique_names(paths: list[Path], root: Path) -> list[str]:

@@ -56,10 +56,7 @@ def fingerprint(picture: np.ndarray) -> Fingerprint:
 
 
 def find(
-    fingerprints: Mapping[str, Fingerprint],
-    sources: Mapping[str, str] | None = None,
-    *,
-    across_only: bool = False,
+    fingerprints: Mapping[str, Fingerprint], sources: Mapping[str, str] | None = None, *, across_only: bool = False
 ) -> list[list[str]]:
     """Sets of slices that are taken to show one patient.
 

@@ -60,3 +60,9 @@ def _with_inner(
 ) -> int | list[int]:
     inner = [number_of[other] for other in painted if members[other] < members[name]]
     return [number_of[name], *inner] if inner else number_of[name]
+
+
+def listed(labels: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
+    """The numbers of each structure as a list, background (0) left out."""
+    numbers = {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in labels.items()}
+    return {name: members for name, members in numbers.items() if members != [0]}

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.datalists.assemble import assemble, check_shapes, summary
-from pipeline.datalists.numbering import target_labels
-from pipeline.datalists.partners import channels_of, find_files, pair
+from pipeline.datalists.numbering import listed, target_labels
+from pipeline.datalists.partners import find_files, pair
 from pipeline.errors import DataError, Problem
+from pipeline.volumes import names_of
 
 __all__ = ["build", "root_of", "summary"]
 
@@ -26,11 +27,7 @@ def build(
     labels: Mapping[str, int | Sequence[int]] | None = None,
     foreground: str = "foreground",
     match: str | None = None,
-    patient: str | None = None,
-    separator: str | None = None,
-    folds: int = 5,
-    seed: int = 0,
-    sample: int | None = None,
+    **folding: Any,
 ) -> dict[str, Any]:
     """Match images and masks by name, look up the label numbers, and split the cases into folds.
 
@@ -47,8 +44,7 @@ def build(
         foreground: the name of the only structure where `labels` is not given.
         match: regular expression found in the names of images and masks; its first part in brackets, or all that it
             matches, is what they share. In place of the rule above: r"\\d+" pairs volume-3.nii with segmentation-3.nii.
-        folds, seed, patient, separator: see `assemble`; the patient is looked for in the name of the image.
-        sample: read so many masks, evenly spread, for their numbers; all by default.
+        folding: folds, seed, patient and separator, see `assemble`; the patient is looked for in the image's name.
     Returns:
         the datalist; paths are relative to `root_of(images, masks)`. The targets are numbered 1, 2, ...; each item's
         "structures" tells the numbers in the masks.
@@ -59,11 +55,11 @@ def build(
     images, masks = Path(images), Path(masks)
     root = root_of(images, masks)
     items, problems = pair(images, masks, *find_files(images, masks), match=match)
-    items = [_relative(item, root) for item in items]
     if problems:
         raise DataError(problems)
+    items = [_relative(item, root) for item in items]
     problems = check_shapes(items, root)
-    numbers, unreadable = _numbers(root, items[:: -(-len(items) // sample)] if sample else items)
+    numbers, unreadable = _numbers(root, items)
     named = {problem.file for problem in problems}
     problems += [problem for problem in unreadable if problem.file not in named]
     if problems:
@@ -72,14 +68,11 @@ def build(
     return assemble(
         [item | {"structures": structures} for item in items],
         labels=target_labels(structures),
-        folds=folds,
-        seed=seed,
-        patient=patient,
-        separator=separator,
+        **folding,
         notes=notes,
         name=root.resolve().name,
         description=f"Pairs of {images.name} and {masks.name}",
-        channels=[str(number) for number in range(channels_of(items[0]))],
+        channels=[str(number) for number, _ in enumerate(names_of(items[0]["image"]))],
     )
 
 
@@ -90,12 +83,8 @@ def root_of(images: str | os.PathLike, masks: str | os.PathLike) -> Path:
 
 
 def _relative(item: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    def below(path: Path) -> str:
-        return Path(os.path.relpath(path, root)).as_posix()
-
-    image = item["image"]
-    paths = [below(path) for path in image] if isinstance(image, list) else below(image)
-    return {**item, "image": paths, "label": below(item["label"])}
+    *images, label = (Path(os.path.relpath(path, root)).as_posix() for path in [*item["image"], item["label"]])
+    return {**item, "image": images if len(images) > 1 else images[0], "label": label}
 
 
 def _numbers(root: Path, items: Sequence[Mapping[str, Any]]) -> tuple[dict[int, str], list[Problem]]:
@@ -132,8 +121,7 @@ def _structures(
 ) -> tuple[dict[str, list[int]], list[str]]:
     """The masks' numbers by structure, and a note for each structure that no mask shows."""
     if labels is not None:
-        listed = {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in labels.items()}
-        structures = {name: numbers for name, numbers in listed.items() if numbers != [0]}
+        structures = listed(labels)
         known = {number for numbers in structures.values() for number in numbers}
         unknown = [number for number in sorted(found) if number not in known]
         if unknown:

@@ -45,12 +45,7 @@ def find_files(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:
 
 
 def pair(
-    images: Path,
-    masks: Path,
-    found_images: Sequence[Path],
-    found_masks: Sequence[Path],
-    *,
-    match: str | None = None,
+    images: Path, masks: Path, found_images: Sequence[Path], found_masks: Sequence[Path], *, match: str | None = None
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Match by name, and see that no file is left over.
 
@@ -60,7 +55,7 @@ def pair(
         match: regular expression; partners are those in whose names its first part in brackets, or all that it
             matches, is the same, in whatever folder.
     Returns:
-        items: "image", the path or the paths (NAME_0000, NAME_0001, ...: channels of the mask NAME), "label" and
+        items: "image", the paths (one, or NAME_0000, NAME_0001, ...: channels of the mask NAME), "label" and
         "case", the image's name without the channel, with its folders where names occur twice; and the problems.
     """
     rule = compiled(match, "match")
@@ -80,11 +75,6 @@ def pair(
     items = [_item(images, paths, partners[key][0]) for key, paths in members.items()]
     problems += _uneven(items)
     return _with_short_names(items), problems
-
-
-def channels_of(item: dict[str, Any]) -> int:
-    """The number of files that an item's image consists of."""
-    return len(item["image"]) if isinstance(item["image"], list) else 1
 
 
 def _below(folder: Path, *, without: Path | None) -> list[Path]:
@@ -130,8 +120,7 @@ def _is_channel(name: str) -> bool:
 def _left_over(images: Path, members: dict[str, list[Path]], partners: dict[str, list[Path]]) -> Iterable[Problem]:
     for key, paths in partners.items():
         if key not in members:
-            expected = f"an image of it in {images}"
-            yield Problem(str(paths[0]), expected, "none", "Add it, or take the mask away")
+            yield Problem(str(paths[0]), f"an image of it in {images}", "none", "Add it, or take the mask away")
         if len(paths) > 1:
             there = " and ".join(path.name for path in paths)
             yield Problem(str(paths[0]), "one mask for each image", there, "Keep one, or give --match")
@@ -147,27 +136,25 @@ def _are_numbered(paths: Sequence[Path]) -> bool:
 
 
 def _uneven(items: list[dict[str, Any]]) -> list[Problem]:
-    usual = Counter(map(channels_of, items)).most_common(1)[0][0] if items else 0
+    usual = Counter(len(item["image"]) for item in items).most_common(1)
     remedy = "Add the missing files, or take the case away"
     return [
-        Problem(item["case"], f"{usual} channels, as in most cases", str(channels_of(item)), remedy)
+        Problem(item["case"], f"{usual[0][0]} channels, as in most cases", str(len(item["image"])), remedy)
         for item in items
-        if channels_of(item) != usual and (channels_of(item) == 1 or _are_numbered(item["image"]))
+        if len(item["image"]) != usual[0][0] and (len(item["image"]) == 1 or _are_numbered(item["image"]))
     ]
 
 
 def _item(images: Path, paths: list[Path], mask: Path) -> dict[str, Any]:
     name = _place(paths[0], images)
-    alone = len(paths) == 1
-    numbered = not alone or (_is_channel(name) and not case_name(mask).startswith(case_name(paths[0])))
-    return {"image": paths[0] if alone else paths, "label": mask, "case": name[:-5] if numbered else name}
+    numbered = len(paths) > 1 or (_is_channel(name) and not case_name(mask).startswith(case_name(paths[0])))
+    return {"image": paths, "label": mask, "case": name[:-5] if numbered else name}
 
 
 def _with_short_names(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cases called by their file, preceded by its folders where names would occur twice."""
-    short = [os.path.basename(item["case"]) for item in items]
-    count = Counter(short)
-    return [
-        item | {"case": name if count[name] == 1 else item["case"].replace(os.sep, "_")}
-        for item, name in zip(items, short, strict=True)
-    ]
+    count = Counter(os.path.basename(item["case"]) for item in items)
+    for item in items:
+        short = os.path.basename(item["case"])
+        item["case"] = short if count[short] == 1 else item["case"].replace(os.sep, "_")
+    return items

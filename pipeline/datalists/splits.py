@@ -62,11 +62,7 @@ def nnunet_acdc_folds(patients: Iterable[str], folds: int = 5) -> dict[str, int]
 
 
 def holdout(
-    patients: Sequence[str],
-    groups: Sequence[str],
-    *,
-    seed: int = 0,
-    together: Iterable[Iterable[str]] = (),
+    patients: Sequence[str], groups: Sequence[str], *, seed: int = 0, together: Iterable[Iterable[str]] = ()
 ) -> dict[str, str]:
     """70% "train", 10% "validation", 20% "test", in each group as in the whole, by patient.
 

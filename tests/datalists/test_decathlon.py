@@ -237,18 +237,6 @@ def test_nnunets_first_version_left_the_channel_out_of_its_lists(tmp_path):
     assert datalist["training"][0]["image"] == ["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"]
 
 
-def test_nnunets_table_of_files(tmp_path):
-    for name in ("one/x.nii.gz", "two/x.nii.gz", "one/y.nii.gz", "two/y.nii.gz"):
-        volume(tmp_path / name)
-    table = {
-        case: {"images": [f"one/{case}.nii.gz", f"two/{case}.nii.gz"], "label": f"one/{case}.nii.gz"} for case in "xy"
-    }
-    write(tmp_path, channel_names={"0": "A", "1": "B"}, labels={"background": 0, "v": 1}, dataset=table)
-    datalist = build(tmp_path, folds=2)
-    assert [item["case"] for item in datalist["training"]] == ["x", "y"]
-    assert datalist["training"][0]["image"] == ["one/x.nii.gz", "two/x.nii.gz"]
-
-
 def test_colour_pictures_are_one_file_of_three_channels(tmp_path):
     for case in ("a", "b"):
         (tmp_path / "imagesTr").mkdir(exist_ok=True)

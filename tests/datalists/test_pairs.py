@@ -237,11 +237,10 @@ def test_given_labels_are_checked_against_the_masks(tmp_path):
     assert "no mask shows vessel" in summary(datalist)
 
 
-def test_a_number_in_the_last_mask_alone_is_found_unless_a_sample_is_asked_for(tmp_path):
+def test_a_number_in_the_last_mask_alone_is_found(tmp_path):
     images, masks = isic(tmp_path)
     picture(masks / "ISIC_0000005_segmentation.png", (0, 255, 7))
     assert set(build(images, masks)["labels"]) == {"background", "label 7", "label 255"}
-    assert set(build(images, masks, sample=2)["labels"]) == {"background", "foreground"}
 
 
 def test_masks_that_are_none_are_refused(tmp_path):

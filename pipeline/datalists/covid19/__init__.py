@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.datalists.covid19.builder import LAYOUTS, SPLITS, build
+from pipeline.datalists.covid19.builder import LAYOUTS, SPLITS, build, summary
 from pipeline.datalists.covid19.layout import TARGETS
-from pipeline.datalists.covid19.summary import summary
 
 __all__ = ["LAYOUTS", "SPLITS", "TARGETS", "build", "summary"]

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.datalists import protocols, splits
-from pipeline.datalists.assemble import provenance
+from pipeline.datalists.assemble import fold_table, kept_together, provenance
 from pipeline.datalists.covid19 import challenge, ct_seg, medseg, mosmed, semiseg
 from pipeline.datalists.covid19.layout import TARGETS, Layout, Tree
 from pipeline.datalists.covid19.likeness import find_near_duplicates, is_slice
@@ -85,6 +85,26 @@ def build(
     return datalist
 
 
+def summary(datalist: dict[str, Any]) -> str:
+    """What is in a list, for people: collections, cases by source and fold, what was left out, and near-duplicates."""
+    origin, split = datalist["provenance"], datalist["split"]
+    structures = " and ".join(name for name in datalist["labels"] if name != "background")
+    counts = f"{_plural(origin['patients'], 'patient')}, {_plural(origin['cases'], 'case')}"
+    lines = [f"{counts}, structures: {structures}"]
+    for name, sections in origin["layouts"].items():
+        found = ", ".join(f"{number} {section}" for section, number in sections.items() if number)
+        lines.append(f"found {name}: {found or 'nothing listed'}")
+    lines += fold_table(datalist, "case")
+    if origin["without_masks"]:
+        lines.append(f"{_plural(origin['without_masks'], 'case')} without masks: in testing, not scored")
+    if split.get("train_on") == "fold":
+        lines.append(f"{split['method']}: the chosen fold is trained on, all others are validated")
+    lines += [f"left out of {reason}" for reason in origin["left_out"]]
+    for alike in origin["near_duplicates"]:
+        lines.append(f"near-duplicates: {', '.join(alike)} {kept_together(datalist, alike, key='case')}")
+    return "\n".join(lines)
+
+
 def _recognise(root: Path, target: str) -> list[Layout]:
     looked_for = "one of " + "; ".join(f"{module.NAME} ({module.LOOKS_LIKE})" for module in MODULES)
     tree = Tree(root)
@@ -141,3 +161,7 @@ def _sides(
         patients.setdefault(item["patient"], []).append(item["case"])
     side = splits.kfold(cases, groups, folds=folds, seed=seed, together=[*patients.values(), *alike])
     return side, {"method": split, "folds": folds, "seed": seed, "by": "patient", "stratify": "group"}
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")

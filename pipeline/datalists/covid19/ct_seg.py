@@ -66,10 +66,7 @@ def _pair(layout: Layout, folders: tuple[str, ...], images: Files, masks: dict[s
     chosen = {case: masks[folder][case] for case, folder in folder_of.items()}
     first = next(folder for folder in folders if masks[folder])
     layout.check_pairs(
-        images,
-        chosen,
-        mask_of=lambda path: f"{first}/{path.name}",
-        image_of=lambda path: f"{IMAGES}/{path.name}",
+        images, chosen, mask_of=lambda path: f"{first}/{path.name}", image_of=lambda path: f"{IMAGES}/{path.name}"
     )
     for case in [case for case in images if case in chosen]:
         source = case.partition("_")[0]

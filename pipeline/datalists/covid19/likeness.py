@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +51,19 @@ def find_near_duplicates(items: list[dict[str, Any]], root: Path) -> list[list[s
 def _fingerprints(items: list[dict[str, Any]], root: Path) -> tuple[dict[str, Fingerprint], list[Problem]]:
     from tqdm import tqdm
 
-    prints, problems = {}, {}
-    stack: tuple[Path | None, Any] = (None, None)
-    for item in tqdm(items, desc="comparing slices", unit="slice", leave=False, disable=len(items) < 2):
-        path = root / item["image"]
-        if str(path) in problems:
-            continue
+    prints: dict[str, Fingerprint] = {}
+    problems = []
+    progress = tqdm(items, desc="comparing slices", unit="slice", leave=False, disable=len(items) < 2)
+    for image, cases in groupby(progress, key=itemgetter("image")):
+        voxels = None
         try:
-            if path != stack[0]:
-                stack = (path, _open(path, whole="slice" in item))
-            prints[item["case"]] = near_duplicates.fingerprint(_middle(stack[1], item.get("slice")))
+            for item in cases:
+                voxels = _open(root / image, whole="slice" in item) if voxels is None else voxels
+                prints[item["case"]] = near_duplicates.fingerprint(_middle(voxels, item.get("slice")))
         except Exception as error:  # a damaged file raises one of a dozen types
-            reason = f"unreadable ({type(error).__name__}: {error})"
-            problems[str(path)] = Problem(str(path), "a picture or a NIfTI volume", reason, "Copy or unpack it again")
-    return prints, list(problems.values())
+            found, remedy = f"unreadable ({type(error).__name__}: {error})", "Copy or unpack it again"
+            problems.append(Problem(str(root / image), "a picture or a NIfTI volume", found, remedy))
+    return prints, problems
 
 
 def _open(path: Path, *, whole: bool) -> Any:

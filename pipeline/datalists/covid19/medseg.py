@@ -95,10 +95,7 @@ def _scans(layout: Layout, target: str, scans: dict[str, Files]) -> None:
         layout.left_out.append(f"{len(images)} scans of rp_im: no {folder}/, which tells lungs")
         return
     layout.check_pairs(
-        images,
-        masks,
-        mask_of=lambda path: f"{folder}/{path.name}",
-        image_of=lambda path: f"rp_im/{path.name}",
+        images, masks, mask_of=lambda path: f"{folder}/{path.name}", image_of=lambda path: f"rp_im/{path.name}"
     )
     for number in sorted(images.keys() & masks.keys()):
         layout.add(images[number], masks[number], structures, case=f"rp_im_{number}", group="medseg")
