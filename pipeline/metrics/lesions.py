@@ -175,6 +175,8 @@ def _in_columns(found: Mapping[str, Any], source: str, unit: str) -> dict[str, f
 
 def _match(masks: Mapping[str, np.ndarray], grid: Grid) -> list[dict[str, Any]]:
     """One row for each lesion of the truth, then of the prediction."""
+    import cc3d
+
     shape = masks[TRUTH].shape
     box = bounding_box(masks[TRUTH] | masks[PRED])
     if not box[0].stop:
@@ -186,7 +188,7 @@ def _match(masks: Mapping[str, np.ndarray], grid: Grid) -> list[dict[str, Any]]:
     for source, other in ((TRUTH, PRED), (PRED, TRUTH)):
         parts, sizes = found[source]
         covered = np.bincount(parts[masks[other]], minlength=len(sizes) + 1)[1:] / np.maximum(sizes, 1)
-        centres = _centres(parts, len(sizes)) + [part.start for part in box]
+        centres = cc3d.statistics(parts)["centroids"][1:] + [part.start for part in box]
         for index, voxels in enumerate(sizes.tolist()):
             size = voxels * grid.voxel(shape)
             rows.append(
@@ -227,13 +229,6 @@ def _nearest(parts: np.ndarray, places: np.ndarray, spacing: Sequence[float]) ->
     surface = np.argwhere(lesion & ~binary_erosion(lesion))  # the nearest voxel of a mask is always on its surface
     _, nearest = KDTree(surface * np.asarray(spacing)).query(places * np.asarray(spacing))
     return parts[tuple(surface[nearest].T)]
-
-
-def _centres(parts: np.ndarray, count: int) -> np.ndarray:
-    """(count, 3) mean voxel index of each lesion."""
-    import cc3d
-
-    return cc3d.statistics(parts)["centroids"][1:] if count else np.zeros((0, 3))
 
 
 def _detected(rows: Sequence[Mapping[str, Any]], source: str) -> list[int]:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from pipeline.metrics.labels import Labels, numbers_of
 from pipeline.structures import relabel
 from pipeline.volumes.grid import with_third_axis
 from pipeline.volumes.itk import affine_of, itk_header
-from pipeline.volumes.nifti import load_nifti
+from pipeline.volumes.nifti import load_nifti, read_nifti
+from pipeline.volumes.pictures import read_label_picture, read_picture_folder
 
 GRID_TOLERANCE_MM = 0.1
 
@@ -45,15 +46,6 @@ class Mask:
     def shape(self) -> tuple[int, ...]:
         """Of the array."""
         return self.array.shape
-
-
-class Placed(Protocol):
-    """What lies on a grid; the attributes are those of `Mask`."""
-
-    shape: tuple[int, ...]
-    affine: np.ndarray
-    stated_affine: np.ndarray
-    has_geometry: bool
 
 
 def read_truth(case: Mapping[str, Any], labels: Labels) -> Mask:
@@ -104,23 +96,37 @@ def read_mask(path: str | Path) -> Mask:
     Raises:
         DataError: it is absent, no image, damaged (the gzip stream too), not 2D or 3D, or without spacing.
     """
-    has_geometry = volumes.has_geometry(path)
-    array = volumes.read_image(path) if has_geometry else volumes.read_mask(path)
+    has_geometry, image = volumes.has_geometry(path), None
+    if volumes.is_nifti(path):
+        image = load_nifti(path)  # once: the header of a small mask takes as long as its voxels
+        array = read_nifti(path, image)
+    else:
+        array = volumes.read_image(path) if has_geometry else label_pictures(path)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3):
         found = "shape " + " x ".join(map(str, array.shape))
         remedy = "Give one label number for each voxel, and split a cine into its frames"
         raise DataError(Problem(str(path), "a label map with 3 axes", found, remedy))
-    spacing, stated = volumes.spacing(path), stated_affine(path)
+    spacing, stated = volumes.spacing(path), stated_affine(path, image)
     array = array if array.ndim == 3 else array[..., None]
     return Mask(str(path), array, spacing, rescaled(stated, spacing), stated, has_geometry)
 
 
-def stated_affine(path: str | Path) -> np.ndarray:
-    """(4, 4) voxel -> RAS mm as the file says it, also where a NIfTI file's pixdim says otherwise."""
+def label_pictures(path: str | Path) -> np.ndarray:
+    """(X, Y, Z) label numbers as stored, of a picture or of a folder of them; raises DataError where they have none."""
+    return read_label_picture(path) if volumes.is_picture(path) else read_picture_folder(path, labels=True)
+
+
+def stated_affine(path: str | Path, image: Any = None) -> np.ndarray:
+    """(4, 4) voxel -> RAS mm as the file says it, also where a NIfTI file's pixdim says otherwise.
+
+    Args:
+        path: in any format.
+        image: nibabel's image of it, where that is at hand.
+    """
     if volumes.is_nifti(path):
-        return with_third_axis(np.array(load_nifti(path).affine, float))
+        return with_third_axis(np.array((image or load_nifti(path)).affine, float))
     if volumes.has_geometry(path) and not Path(path).is_dir() and len(volumes.shape(path)) == 3:
         return affine_of(itk_header(path))  # `volumes.affine` would read the voxels, too
     return volumes.affine(path)
@@ -156,11 +162,11 @@ def grid_fault(pred: Mask, truth: Mask) -> Problem | None:
     )
 
 
-def lost_pixdim(pred: Placed, truth: Placed) -> bool:
+def lost_pixdim(pred: Any, truth: Any) -> bool:
     """Whether the prediction copied the truth's affine but not the pixdim that corrects it.
 
     ACDC's files say 1 mm in the affine and the truth in pixdim, so a mask that a tool saved with "the image's affine"
-    holds the right voxels and the wrong millimetres.
+    holds the right voxels and the wrong millimetres. Both may be whatever has these attributes.
     """
     if not (pred.has_geometry and truth.has_geometry):
         return False

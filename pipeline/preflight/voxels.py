@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
+from pipeline.metrics.masks import label_pictures
 from pipeline.volumes import has_geometry, is_nifti, is_picture, read_image
 from pipeline.volumes.nifti import nifti_parts
-from pipeline.volumes.pictures import read_label_picture, read_picture_folder
 
 MOST = 256  # different numbers of a label, or values of an image, that are kept
 
@@ -98,8 +98,7 @@ def _parts(path: Path, is_label: bool) -> Iterator[np.ndarray]:
     if is_nifti(path):
         yield from nifti_parts(path)
     elif is_label and not has_geometry(path):
-        array = read_label_picture(path) if is_picture(path) else read_picture_folder(path, labels=True)
-        yield array.ravel(order="F")
+        yield label_pictures(path).ravel(order="F")
     else:
         yield read_image(path).ravel(order="F")
 

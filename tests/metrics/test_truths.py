@@ -63,6 +63,18 @@ def test_black_and_white_pictures(tmp_path: Path, value: int) -> None:
     assert read_pred(path, BOTH).array.max() == value  # which of the two it is cannot be known
 
 
+def test_pictures_may_hold_large_numbers_and_fractions_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.full((4, 4), 300, np.uint16)).save(path)
+    cases = [{"case": "a", "label": path, "pred": path}]
+    assert score_cases(cases, {"skin": 300}, progress=False).mean() == 1
+    with pytest.raises(DataError, match=r"a\.png: expected labels 0 to 1, found 300"):
+        score_cases(cases, {"skin": 1}, progress=False)
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "b.tif")
+    with pytest.raises(DataError, match=r"b\.tif: expected labels 0 to 1, found 0\.5"):
+        score_cases([{"case": "b", "label": tmp_path / "b.tif", "pred": tmp_path / "b.tif"}], ONE, progress=False)
+
+
 def test_a_folder_of_pictures_lies_on_the_grid_of_its_image(tmp_path: Path, save_mask: Save) -> None:
     image = save_mask(tmp_path / "image.nii.gz", np.zeros((10, 8, 3), np.uint8))
     for number in range(3):
