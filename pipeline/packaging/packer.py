@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,37 +157,35 @@ def _write(
     from monai.bundle import ConfigParser
 
     roots = [Path.cwd(), *bundle.resolve().parents[1:2], ROOT.parent]
-    (folder / "configs").mkdir()
     carried = configs.carried_files(files.values(), roots)
     packed = configs.pack(files, carried)
     Sources(set().union(*map(our_names, packed.values()))).write(folder, module)
+    _copy(bundle, folder, weights, carried.values())
     for name, config in packed.items():
         _dump(renamed(config, module), folder / "configs" / f"{name}.json")
-    for source in carried.values():
-        shutil.copyfile(source, folder / "configs" / source.name)
     parser = ConfigParser(dict(files["inference"]))
-    card = weights.with_suffix(".json")
+    card = folder / "models" / "model.json"
     score = read_json(card) if card.is_file() else None
     keys = ("labels", "in_channels", "out_channels", "patch_size")
     told = {key: parser.get_parsed_content(key) for key in keys} | {"imported": imported_by(folder / module)}
     _dump(filled(metadata, score=score, **told), folder / "configs" / "metadata.json")
-    if (bundle / "logging.conf").is_file():
-        shutil.copyfile(bundle / "logging.conf", folder / "configs" / "logging.conf")
-    (folder / "models").mkdir()
-    shutil.copyfile(weights, folder / "models" / "model.pt")
-    if score is not None:
-        shutil.copyfile(card, folder / "models" / "model.json")
-    _write_docs(bundle, folder, metadata, module)
+    _write_page(bundle, folder / "docs", metadata, module)
 
 
-def _write_docs(bundle: Path, folder: Path, metadata: dict[str, Any], module: str) -> None:
-    docs = folder / "docs"
+def _copy(bundle: Path, folder: Path, weights: Path, carried: Iterable[Path]) -> None:
+    """What a packed bundle has as the repository has it, where it is there."""
     if (bundle / "docs").is_dir():
-        shutil.copytree(bundle / "docs", docs)
-    docs.mkdir(exist_ok=True)
-    for name, place in (("LICENSE", folder), ("data_license.txt", docs)):
-        if (bundle / name).is_file():
-            shutil.copyfile(bundle / name, place / name)
+        shutil.copytree(bundle / "docs", folder / "docs")
+    places = {path: f"configs/{path.name}" for path in (*carried, bundle / "logging.conf")}
+    places |= {weights: "models/model.pt", weights.with_suffix(".json"): "models/model.json"}
+    places |= {bundle / "LICENSE": "LICENSE", bundle / "data_license.txt": "docs/data_license.txt"}
+    for path, place in places.items():
+        (folder / place).parent.mkdir(exist_ok=True)
+        if path.is_file():
+            shutil.copyfile(path, folder / place)
+
+
+def _write_page(bundle: Path, docs: Path, metadata: dict[str, Any], module: str) -> None:
     readme = bundle / "README.md"
     title = f"# {bundle.resolve().name}\n\n{metadata['description']}\n"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else title
