@@ -35,7 +35,7 @@ def scan_problems(scan: Scan) -> Iterator[tuple[str, Problem]]:
     """What is wrong with one file (image or label) by name of the check: that it cannot be read, or its axes."""
     for problem in scan.problems:
         yield "readable", problem
-    fault = axes_fault(scan.stated_affine) if scan.has_geometry and not scan.problems else ""
+    fault = axes_fault(scan.stated_affine) if scan.has_geometry else ""
     if fault:
         remedy = (
             "Resample it to a grid with upright axes (a tilted gantry is corrected by dcm2niix), or mend the affine"

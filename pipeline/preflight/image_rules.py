@@ -36,7 +36,7 @@ def image_problems(case: Case, scans: Mapping[str, Scan]) -> Iterator[Told]:
 
 def image_warnings(case: Case, scans: Mapping[str, Scan]) -> Iterator[Told]:
     """What is odd about an image."""
-    for scan in (scans[path] for path in case.images if not scans[path].problems):
+    for scan in (scans[path] for path in case.images):
         yield from scan_warnings(scan)
         if case.index in scan.pieces:
             yield from _value_warnings(case.place(scan.file), scan.pieces[case.index])

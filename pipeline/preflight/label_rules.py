@@ -45,7 +45,7 @@ def label_problems(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, A
 def label_warnings(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, Any]) -> Iterator[Told]:
     """Structures that are empty or tiny, and numbers that the item's structures leave out."""
     scan = scans.get(case.label) if case.label not in case.images else None
-    piece = scan.pieces.get(case.index) if scan is not None and not scan.problems else None
+    piece = scan.pieces.get(case.index) if scan else None
     if piece is None or piece.broken or piece.many or not piece.counts:
         return
     file = case.place(case.label)

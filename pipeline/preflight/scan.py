@@ -44,7 +44,7 @@ class Job:
 
 @dataclass
 class Scan:
-    """What is known of a file; `problems` where it cannot be read, and then nothing else is.
+    """What is known of a file; `problems` where it cannot be read, and then nothing else is: no values, no geometry.
 
     Args:
         shape: in nibabel's axis order; of a picture (X, Y, 1).
@@ -72,8 +72,8 @@ def scan(job: Job) -> Scan:
 
     Memory: a few million voxels for NIfTI, one volume for every other format.
     """
-    found = Scan(job.file)
     try:
+        found = Scan(job.file)
         with _quiet():
             _check_size(found)
             _check_shape(found, job)
@@ -82,16 +82,22 @@ def scan(job: Job) -> Scan:
                 found.pieces = measure(job.file, found.shape, indices=job.indices, is_label=job.is_label)
             else:
                 found.digest = quick_digest(job.file)
+        return found
     except RefusedError as error:
-        found.problems = error.problems
+        problems = error.problems
     except DataError as error:
-        found.problems = _better_told(job.file, error.problems)
+        problems = _better_told(job.file, error.problems)
     except MemoryError:
-        found.problems = [Problem(job.file, "a volume that fits into memory", "one that does not", "Split or crop it")]
+        problems = [Problem(job.file, "a volume that fits into memory", "one that does not", "Split or crop it")]
     except Exception as error:  # the libraries below raise dozens of types
         why = f"one that is not ({type(error).__name__}: {str(error)[:120]})"
-        found.problems = [Problem(job.file, "a readable image", why, COPY_AGAIN)]
-    return found
+        problems = [Problem(job.file, "a readable image", why, COPY_AGAIN)]
+    return unread(job.file, problems)
+
+
+def unread(file: str, problems: list[Problem]) -> Scan:
+    """What is known of a file that cannot be read."""
+    return Scan(file, problems, has_geometry=False)
 
 
 class RefusedError(DataError):

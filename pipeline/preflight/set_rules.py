@@ -63,7 +63,7 @@ def _label_twins(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[F
     seen: dict[Hashable, Case] = {}
     for case in cases:
         scan = scans.get(case.label) if case.label else None
-        piece = scan.pieces.get(case.index) if scan is not None and not scan.problems else None
+        piece = scan.pieces.get(case.index) if scan else None
         if piece is None or sum(count for number, count in piece.counts.items() if number) < TINY:
             continue
         first = seen.setdefault((scan.shape, piece.digest), case)
@@ -96,9 +96,7 @@ def _channels(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
 
 def _scales(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """CT in other units than most cases: windowed grey levels among Hounsfield units."""
-    pieces = {
-        case: scans[case.images[0]].pieces.get(case.index) for case in cases if not scans[case.images[0]].problems
-    }
+    pieces = {case: scans[case.images[0]].pieces.get(case.index) for case in cases}
     same: dict[str, list[Case]] = defaultdict(list)
     for case, piece in pieces.items():
         if piece is not None and piece.low < piece.high:
@@ -116,7 +114,7 @@ def _scales(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Findin
 def _spacings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """Volumes of exactly 1 x 1 x 1 mm among others: a converter may have lost the spacing."""
     images = {case: scans[case.images[0]] for case in cases}
-    known = [case for case, scan in images.items() if scan.has_geometry and not scan.problems]
+    known = [case for case, scan in images.items() if scan.has_geometry]
     bare = [case for case in known if images[case].spacing == (1.0, 1.0, 1.0)]
     for case in bare if 2 * len(bare) <= len(known) else ():
         remedy = "Compare it with the original file: a converter may have lost it"
@@ -126,8 +124,8 @@ def _spacings(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Find
 
 def _pixdims(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
     """Images whose affine has other distances than pixdim; one finding where most have them, as in ACDC."""
-    odd = {case: unlike_pixdim(scans[case.images[0]]) for case in listing.cases if not scans[case.images[0]].problems}
-    odd = {case: found for case, found in odd.items() if found}
+    told = {case: unlike_pixdim(scans[case.images[0]]) for case in listing.cases}
+    odd = {case: found for case, found in told.items() if found}
     remedy = "Nothing: VolSeg takes pixdim. Tools that take the affine get wrong millimetres"
     expected = "affines with the distances of pixdim"
     if 2 * len(odd) <= len(listing.cases) or len(odd) == 1:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from pipeline.errors import Problem
-from pipeline.preflight.scan import Job, Scan, scan
+from pipeline.preflight.scan import Job, Scan, scan, unread
 
 
 def scan_all(jobs: Sequence[Job], *, processes: int = 1, progress: bool = True) -> dict[str, Scan]:
@@ -48,4 +48,4 @@ def _run(jobs: Sequence[Job], processes: int) -> Iterator[Scan]:
 
 def _killed(job: Job) -> Scan:
     found = "one that ended the process which read it (memory, or a fault of the library)"
-    return Scan(job.file, [Problem(job.file, "a readable image", found, "Convert the file again, or leave it out")])
+    return unread(job.file, [Problem(job.file, "a readable image", found, "Convert the file again, or leave it out")])
