@@ -9,8 +9,7 @@ from typing import Any
 
 OURS = "pipeline"
 DOTTED = re.compile(rf"\b{OURS}(?:\.\w+)+")
-REFERENCE = re.compile(r"@\w*(?:#\w*)*")  # as monai.bundle's ReferenceResolver has it
-REFERENCES = "__local_refs"
+REFERENCES = "__local_refs"  # what an expression's references are entries of, once MONAI has put them in
 ABSOLUTE = re.compile(r"^(/|\\|~|[A-Za-z]:[\\/])")
 UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 
@@ -41,10 +40,12 @@ def mapped(config: Any, change: Callable[[str], str]) -> Any:
 
 def syntax(text: str) -> ast.Module | None:
     """The syntax of a `$` expression once MONAI has put its references in; None where it cannot be read, or is none."""
+    from monai.bundle.reference_resolver import ReferenceResolver
+
     if not text.startswith("$"):
         return None
-    code = text[1:].replace("::", "#")
-    for found in sorted(REFERENCE.findall(code), key=len, reverse=True):
+    code = ReferenceResolver.normalize_id(text[1:])
+    for found in sorted(ReferenceResolver.id_matcher.findall(code), key=len, reverse=True):
         code = code.replace(found, f"{REFERENCES}['{found[1:]}']")
     try:
         return ast.parse(code.strip())

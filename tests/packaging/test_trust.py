@@ -24,6 +24,7 @@ ORDINARY = [
     "$getattr(@network, 'module', @network)",
     "$launch.boolean(@x)",
     "$[(i, s) for i, s in enumerate(@a::b#0)]",
+    "$lambda x: x[..., ::2] + @a[::2]",
     "$import torch.distributed as dist",
     "$from monai.transforms import Compose",
     "$monai.transforms.Compose([lambda x: x + 1])",
