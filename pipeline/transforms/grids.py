@@ -21,9 +21,10 @@ from pipeline.volumes import slice_axis
 class Spacingd(MonaiSpacingd):
     """MONAI's Spacingd without its sampling grid, and shown only its own keys.
 
-    Bilinear images on the CPU are interpolated along one axis after the other, which gives MONAI's values (to rounding)
-    faster and without three coordinates per new voxel in memory; all else is left to MONAI, to whose class a bundle may
-    change at any time.
+    On the CPU images (bilinear) and labels (nearest) are taken along one axis after the other, which gives MONAI's
+    values (to rounding) faster and without three coordinates per new voxel in memory; all else is left to MONAI, to
+    whose class a bundle may change at any time. The first voxel stays where it is: with oblique volumes MONAI decides
+    by the last bits of the affine whether it stays or the centre does, so that two formats of one scan differ there.
 
     MONAI 1.6.0 and 1.6.1 call `.update` on every item whose key starts with `<key>_`, so an item that carries
     `image_path` (as MONAI Label's do) crashes there.
@@ -34,26 +35,24 @@ class Spacingd(MonaiSpacingd):
         if lazy or self.lazy or not all(self._separable(own[key], n) for n, key in enumerate(self.keys) if key in own):
             return {**data, **super().__call__(own, lazy=lazy)}
         planned = super().__call__(own, lazy=True)
-        return {**data, **{key: _carried_out(image) for key, image in planned.items()}}
+        modes = dict(zip(self.keys, self.mode, strict=True))
+        return {**data, **{key: _carried_out(image, modes[key]) for key, image in planned.items()}}
 
     def _separable(self, image: MetaTensor, number: int) -> bool:
-        plain = (self.mode[number], self.padding_mode[number], self.align_corners[number]) == (
-            "bilinear",
-            "border",
-            False,
-        )
-        return plain and image.ndim == 4 and image.device.type == "cpu" and not image.pending_operations
+        by_axis = self.mode[number] in ("bilinear", "nearest") and self.padding_mode[number] == "border"
+        plain = image.ndim == 4 and image.device.type == "cpu" and not image.pending_operations
+        return by_axis and plain and not self.align_corners[number]
 
 
-def _carried_out(image: MetaTensor) -> MetaTensor:
+def _carried_out(image: MetaTensor, mode: str) -> MetaTensor:
     """The spacing that MONAI has planned for `image`, done."""
     (plan,) = image.pending_operations
-    matrix = torch.as_tensor(plan[LazyAttr.AFFINE], dtype=torch.float64)
-    positions = [
-        matrix[axis, axis] * torch.arange(int(n)) + matrix[axis, 3] for axis, n in enumerate(plan[LazyAttr.SHAPE])
-    ]
+    scale = torch.as_tensor(plan[LazyAttr.AFFINE], dtype=torch.float64).diagonal()
+    positions = [step * torch.arange(int(n)) for step, n in zip(scale, plan[LazyAttr.SHAPE], strict=False)]
+    if mode == "nearest":
+        positions = [where.round() for where in positions]
     resampled = resample(image.as_tensor().to(torch.float32), positions)
-    meta = {**image.meta, "affine": image.peek_pending_affine()}
+    meta = {**image.meta, "affine": image.affine.to(torch.float64) @ scale.diag()}
     return MetaTensor(resampled, meta=meta, applied_operations=[*image.applied_operations, plan])
 
 
