@@ -47,10 +47,7 @@ def rows(setting: Setting) -> list[Row]:
     if native:
         found.append(compared(turns, "bare_bf16", "bare", kind="cost", name="acdc_bf16", against=BARE,
                               what="the bare network's bf16 forward, the least that is possible"))  # fmt: skip
-    found += [
-        _peer(turns, dice, "stock", "MONAI's stock arrangement", 4.0),
-        _peer(turns, dice, "stock_in_plane", "MONAI's stock arrangement with this project's in-plane convolutions"),
-    ]
+    found.append(_peer(turns, dice, "stock", "MONAI's stock arrangement", 4.0))
     if "nnunet" in jobs:
         return [*found, _peer(turns, dice, "nnunet", "nnU-Net's predictor", 3.0)]
     why = "nnunetv2 is not installed (make bench installs it)"
@@ -65,7 +62,6 @@ def segmenters(setting: Setting, weights: Path) -> dict[str, Any]:
         "bundle": Segmenter(ACDC, weights, folder / "bundle"),
         "plain": Segmenter(ACDC, weights, folder / "plain", largest_component=False),
         "stock": StockMonai(ACDC, weights, folder / "stock"),
-        "stock_in_plane": StockMonai(ACDC, weights, folder / "stock_in_plane", in_plane=True),
     }
     with contextlib.suppress(ImportError):
         jobs["nnunet"] = without_output(without_output(lambda out: NNUNet(weights, out))(folder / "nnunet"))

@@ -18,11 +18,12 @@ from monai.transforms import (
     NormalizeIntensityd,
     SaveImaged,
     ScaleIntensityRanged,
+    Spacingd,
 )
 
 from benchmarks.ours import parsed
 from benchmarks.setting import COVID19
-from pipeline.transforms import Spacingd  # MONAI's own but for its handling of keys
+from pipeline.transforms import NeighbourSlicesd
 
 SW_BATCH = 4  # as the zoo's bundles have it
 
@@ -34,12 +35,10 @@ class StockMonai:
         bundle: whose network, spacing and window size are taken; the rest is MONAI's.
         weights: as for the bundle.
         out: folder of the masks, CASE.nii.gz.
-        in_plane: let it have this project's in-plane convolutions, too.
     """
 
-    def __init__(self, bundle: Path, weights: Path, out: Path, *, in_plane: bool = False) -> None:
-        own = {} if in_plane else {"network": "$@network_def.to(@device)"}
-        parser = parsed(bundle, weights, **own)
+    def __init__(self, bundle: Path, weights: Path, out: Path) -> None:
+        parser = parsed(bundle, weights)
         self.network = parser.get_parsed_content("network").eval()
         spacing, patch = parser.get_parsed_content("spacing"), parser.get_parsed_content("patch_size")
         scan = bundle.name == COVID19.name
@@ -49,6 +48,7 @@ class StockMonai:
             *([ScaleIntensityRanged("image", -1250, 250, -1, 1, clip=True)] if scan else []),
             Spacingd("image", spacing, mode="bilinear"),
             *([] if scan else [NormalizeIntensityd("image", channel_wise=True)]),
+            *([] if scan else [NeighbourSlicesd("image", parser.get_parsed_content("neighbours"))]),
         ])  # fmt: skip
         several = parser.get_parsed_content("softmax")
         self.inferer = SlidingWindowInferer(patch, SW_BATCH, 0.5)

@@ -1,4 +1,4 @@
-"""Parameters and time of every network of the catalogue, as multiples of the bundle's own: docs/networks.md."""
+"""Parameters and time of every network of the catalogue, as multiples of nnU-Net's: docs/networks.md."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _built(name: str) -> tuple[torch.nn.Module, Any]:
     parser = ConfigParser()
     parser.read_config(str(REPOSITORY / "bundles" / "acdc" / "inference.json"))
     parser.update({
-        "device": "$torch.device('cpu')", "in_channels": 1, "out_channels": 4, "patch_size": PATCH,
+        "device": "$torch.device('cpu')", "neighbours": 0, "out_channels": 4, "patch_size": PATCH,
         "precision": "fp32", "mirror_axes": [], "network_def": f"%{REPOSITORY / CATALOGUE}::{name}",
     })  # fmt: skip
     return parser.get_parsed_content("network").eval(), parser.get_parsed_content("inferer")
@@ -105,7 +105,7 @@ def _table(
     lines = [" | ".join(head), " | ".join(["---", "---", "---:", "---:", "---:", "---"]), *map(" | ".join, rows)]
     once = statistics.median(reference[0] for pairs in seconds.values() for _, reference in pairs)
     told = (
-        f"Times are multiples of `{REFERENCE}`, the bundle's network, measured just before each (median of "
+        f"Times are multiples of `{REFERENCE}`, measured just before each (median of "
         f"{arguments.rounds}): processor time, float32, torch {torch.__version__.split('+')[0]}, threads: "
         f"{arguments.threads}. Volume: 10 slices of 240 x 240 in windows of 160 x 160 that overlap by half, {once:.1f} "
         f"s for `{REFERENCE}`. Step: forward and backward of four windows."

@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks.ours import parsed
 from benchmarks.setting import ACDC
+from pipeline.transforms import NeighbourSlicesd
 
 CONFIGURATION = "2d"
 RESAMPLING = {"is_seg": False, "order_z": 0, "force_separate_z": None}
@@ -20,8 +21,9 @@ RESAMPLING = {"is_seg": False, "order_z": 0, "force_separate_z": None}
 class NNUNet:
     """nnUNetPredictor, step size 0.5, Gaussian weights, no mirroring, in one process (no workers to start).
 
-    It is given the network with this project's in-plane convolutions: nnU-Net's 2d configuration has genuine 2D ones.
-    Its own are reading and writing (SimpleITK), cropping, z-score, resampling (order 3, logits order 1) and windows.
+    Its 2d configuration gives the network one slice at a time, which gets its neighbours as channels after the
+    preprocessing, as in the bundle. Its own are reading and writing (SimpleITK), cropping, z-score, resampling
+    (order 3, logits order 1) and windows.
 
     Raises:
         ImportError: nnunetv2 is not installed (the extra `benchmark`).
@@ -40,7 +42,14 @@ class NNUNet:
             _plans(parser.get_parsed_content("patch_size")[:2], parser.get_parsed_content("spacing")[:2])
         )
         network = InSlices(parser.get_parsed_content("network").eval())
-        self.predictor = nnUNetPredictor(
+        neighbours = NeighbourSlicesd("image", parser.get_parsed_content("neighbours"))
+
+        class Predictor(nnUNetPredictor):
+            def predict_sliding_window_return_logits(self, input_image: torch.Tensor) -> torch.Tensor:
+                slices_last = neighbours({"image": input_image.movedim(1, -1)})["image"]
+                return super().predict_sliding_window_return_logits(slices_last.movedim(-1, 1))
+
+        self.predictor = Predictor(
             tile_step_size=0.5, use_gaussian=True, use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False
         )
         self.predictor.manual_initialization(

@@ -9,7 +9,7 @@ from benchmarks.comparison import Row, compared, take_turns
 from benchmarks.ours import Segmenter
 from benchmarks.setting import ACDC, Setting
 
-# what differs from the bundle's own settings with mirroring off; `network` without in_plane: MONAI's 3D convolutions
+# what differs from the bundle's own settings with mirroring off
 KEYS: dict[str, dict[str, Any]] = {
     "mirror_axes=[0,1]": {"mirror_axes": [0, 1]},
     "overlap=[0.375,0.375,0]": {"overlap": [0.375, 0.375, 0.0]},
@@ -18,7 +18,6 @@ KEYS: dict[str, dict[str, Any]] = {
     "sw_batch_size=1": {"sw_batch_size": 1},
     "sw_batch_size=4": {"sw_batch_size": 4},
     "precision=fp32": {"precision": "fp32"},
-    "network=$@network_def.to(@device)": {"network": "$@network_def.to(@device)"},
     "largest_component=false": {"largest_component": False},
 }
 QUICK = ("overlap=[0.25,0.25,0]", "precision=fp32")

@@ -16,7 +16,7 @@ from torch import nn
 
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
-from pipeline.packaging.loading import network_of, on_path, parser_of
+from pipeline.packaging.loading import network_channels, network_of, on_path, parser_of
 
 ONNX_OPSET = 17
 AGREEMENT = 0.9999  # share of voxels whose label must be the same
@@ -89,10 +89,10 @@ def export(folder: str | Path, *, torchscript: bool = False, onnx: bool = False)
     found = {}
     with on_path(folder):
         network = network_of(folder)
-        keys = ("patch_size", "in_channels", "out_channels", "labels")
-        patch, channels, outputs, labels = map(parser_of(folder).get_parsed_content, keys)
+        parser = parser_of(folder)
+        patch, outputs, labels = map(parser.get_parsed_content, ("patch_size", "out_channels", "labels"))
         classes = outputs > len(labels)
-        window = torch.zeros(1, int(channels), *patch)
+        window = torch.zeros(1, network_channels(parser), *patch)
         if torchscript:
             path = save_torchscript(network, window, folder)
             found["torchscript"] = compare(torch.jit.load(str(path)).eval(), network, path, window, classes=classes)

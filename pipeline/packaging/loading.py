@@ -43,6 +43,11 @@ def parser_of(folder: Path, **overrides: Any) -> ConfigParser:
     return ConfigParser(read_json(folder / "configs" / "inference.json") | {"bundle_root": str(folder)} | overrides)
 
 
+def network_channels(parser: ConfigParser) -> int:
+    """How many channels the network takes: more than the images have (`in_channels`) where it sees neighbours, too."""
+    return int(parser.get_parsed_content("network_channels" if "network_channels" in parser else "in_channels"))
+
+
 def network_of(folder: Path) -> nn.Module:
     """The `network_def` of a packed bundle with its weights, on the CPU and in evaluation mode.
 

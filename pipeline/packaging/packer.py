@@ -15,13 +15,14 @@ from typing import Any
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
 from pipeline.packaging import checksums, configs
+from pipeline.packaging.loading import network_channels
 from pipeline.packaging.metadata import filled, problems_of
 from pipeline.packaging.names import our_names, renamed
 from pipeline.packaging.sources import ROOT, Sources, imported_by
 
 SAME = (
-    *("network_def", "network", "preprocessing", "labels", "in_channels", "out_channels", "patch_size", "spacing"),
-    *("target", "targets", "hu_window", "crop_to_body"),
+    *("network_def", "network", "preprocessing", "labels", "in_channels", "network_channels", "out_channels"),
+    *("patch_size", "spacing", "neighbours", "target", "targets", "hu_window", "crop_to_body"),
 )
 NEEDED = ("inference", "metadata")
 
@@ -166,8 +167,8 @@ def _write(
     parser = ConfigParser(dict(files["inference"]))
     card = folder / "models" / "model.json"
     score = read_json(card) if card.is_file() else None
-    keys = ("labels", "in_channels", "out_channels", "patch_size")
-    told = {key: parser.get_parsed_content(key) for key in keys} | {"imported": imported_by(folder / module)}
+    told = {key: parser.get_parsed_content(key) for key in ("labels", "out_channels", "patch_size")}
+    told |= {"in_channels": network_channels(parser), "imported": imported_by(folder / module)}
     _dump(filled(metadata, score=score, **told), folder / "configs" / "metadata.json")
     _write_page(bundle, folder / "docs", metadata, module)
 

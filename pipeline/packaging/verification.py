@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.files import read_json
 from pipeline.packaging import checksums
-from pipeline.packaging.loading import module_of, network_of, parser_of
+from pipeline.packaging.loading import module_of, network_channels, network_of, parser_of
 from pipeline.packaging.metadata import mask_names, problems_of, unnamed
 from pipeline.packaging.names import OURS, constants, outside, strings
 from pipeline.packaging.packer import differing
@@ -140,10 +140,10 @@ def _metadata(folder: Path) -> Iterator[str]:
     if problems:
         return
     image, pred = _shapes(metadata)
-    keys = ("in_channels", "out_channels", "patch_size", "labels")
-    channels, outputs, window, labels = map(parser_of(folder).get_parsed_content, keys)
+    parser = parser_of(folder)
+    outputs, window, labels = map(parser.get_parsed_content, ("out_channels", "patch_size", "labels"))
     for what, told, true in (
-        ("channels of the input", image["num_channels"], channels),
+        ("channels of the input", image["num_channels"], network_channels(parser)),
         ("channels of the output", pred["num_channels"], outputs),
         ("window", image["spatial_shape"], window),
         ("labels", pred.get("channel_def"), mask_names(labels)),

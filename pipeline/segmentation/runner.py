@@ -188,11 +188,13 @@ class BundleRunner:
             return self._parser.get_parsed_content(key)
 
     def _check_channels(self, item: Mapping[str, Any], image: Any) -> None:
-        if "in_channels" not in self._parser or len(image) == self.channels:
+        seen = self._option("network_channels", self.channels)  # a multiple of those of the files
+        channels = len(image) * self.channels // seen
+        if "in_channels" not in self._parser or len(image) == seen:
             return
         file = first_name(item["image"])
         expected = f"{self.channels} channel{'s' * (self.channels > 1)} (in_channels)"
-        found = f"{len(image)} (red, green and blue)" if len(image) == 3 and is_picture(file) else str(len(image))
+        found = f"{channels} (red, green and blue)" if channels == 3 and is_picture(file) else str(channels)
         raise DataError(Problem(str(file), expected, found, "Save it in grey, or give all files of the case"))
 
     def _note_precision(self, network: torch.nn.Module, inputs: tuple[Any, ...]) -> None:

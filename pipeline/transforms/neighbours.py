@@ -37,7 +37,9 @@ class NeighbourSlicesd(MapTransform):
         last = plain.shape[-1] - 1
         steps = range(-self.count, self.count + 1)
         stacked = torch.cat([plain[..., (torch.arange(last + 1) + step).clamp(0, last)] for step in steps])
-        return MetaTensor(stacked, meta=image.meta) if isinstance(image, MetaTensor) else stacked
+        if not isinstance(image, MetaTensor):
+            return stacked
+        return MetaTensor(stacked, meta=image.meta, applied_operations=image.applied_operations)
 
 
 class RandUpsideDownd(RandomizableTransform, MapTransform):

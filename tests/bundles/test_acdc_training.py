@@ -131,19 +131,18 @@ def test_a_nan_in_an_image_stops_the_training_with_its_case(bundle, tmp_path, ph
     assert "patient" in str(error)
 
 
-def test_unet_by_one_override_trains(bundle, tmp_path):
-    unet = {
-        "_target_": "UNet",
+def test_dynunet_by_one_override_trains(bundle, tmp_path):
+    dynunet = {
+        "_target_": "DynUNet",
         "spatial_dims": 3,
-        "in_channels": 1,
+        "in_channels": "@network_channels",
         "out_channels": 4,
-        "channels": [4, 8],
-        "strides": [[2, 2, 1]],
-        "kernel_size": [3, 3, 1],
-        "up_kernel_size": [3, 3, 1],
+        "kernel_size": [[3, 3, 1]] * 3,
+        "strides": [[1, 1, 1], [2, 2, 1], [2, 2, 1]],
+        "upsample_kernel_size": [[2, 2, 1]] * 2,
+        "filters": [4, 8, 8],
     }
-    keys = ("kernel_size", "strides", "upsample_kernel_size", "filters")
-    overrides = {f"network_def#{key}": None for key in keys} | {"network_def": unet, "epochs": 1}
+    overrides = {f"network_def#{key}": None for key in ("strides", "channels")} | {"network_def": dynunet, "epochs": 1}
     train(bundle, **overrides)
     assert any(value.ndim == 5 for value in weights(tmp_path).values())
 
@@ -153,10 +152,7 @@ def test_an_anisotropic_3d_network_trains_on_few_slices(bundle, tmp_path):
         bundle,
         epochs=1,
         patch_size=[48, 48, 4],
-        **{
-            "network_def#kernel_size": [[3, 3, 1], [3, 3, 3], [3, 3, 3]],
-            "network_def#strides": [[1, 1, 1], [2, 2, 1], [2, 2, 1]],
-        },
+        **{"network_def#kernel_size": 3, "network_def#up_kernel_size": 3},
     )
     assert (tmp_path / "run" / "models" / "model.pt").is_file()
 

@@ -17,7 +17,8 @@ def load(folder, name):
 @pytest.mark.parametrize("folder", TRAINED, ids=lambda folder: folder.name)
 def test_training_and_inference_spell_out_the_same_network_and_preprocessing(folder):
     train, inference = load(folder, "train.json"), load(folder, "inference.json")
-    for key in ("network_def", "network", "preprocessing", "spacing", "patch_size", "labels", "in_channels", "device"):
+    keys = ("network_def", "network", "preprocessing", "spacing", "patch_size", "labels", "device")
+    for key in (*keys, "in_channels", "network_channels", "neighbours"):
         assert train.get(key) == inference.get(key), key
 
 
@@ -54,7 +55,7 @@ def test_metadata_speaks_of_the_same_classes(folder):
 def test_all_bundles_have_the_same_files_and_keys():
     """A user who knows one bundle knows the others; what only one needs is listed here."""
     own = {
-        "acdc": {"spacing", "largest_component"},
+        "acdc": {"spacing", "neighbours", "largest_component"},
         "covid19": {"folds", "spacing", "crop_to_body", "hu_window", "lesions", "min_component", "target", "targets"},
         "covid19_slices": {"folds", "hu_window", "lesions", "min_component", "target", "targets"},
     }

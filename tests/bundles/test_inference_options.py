@@ -17,7 +17,7 @@ from pipeline.segmentation import segment
 from pipeline.volumes import read_mask
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "acdc"
-SMALL = {"filters": [4] * 6, "dropout": 0.3}
+SMALL = {"channels": [4] * 5, "dropout": 0.3}
 
 
 def config() -> dict:

@@ -50,7 +50,7 @@ def configurations():
 def batch(configurations, phantom_acdc):
     """One batch of bundles/acdc's own training data: 8 crops of 48x48."""
     parser = ConfigParser(copy.deepcopy(configurations["acdc"]))
-    settings = {"dataset_dir": str(phantom_acdc), "patch_size": [48, 48, 1], "spacing": [3.0, 3.0, -1]}
+    settings = {"dataset_dir": str(phantom_acdc), "patch_size": [48, 48, 1], "spacing": [3.0, 3.0, -1], "neighbours": 0}
     for key, value in (settings | {"batch_size": 2, "num_workers": 0}).items():
         parser[key] = value
     parser["train#dataset#num_workers"] = 0

@@ -45,7 +45,7 @@ NARROW = {
 NEEDS = {"unetr": "einops", "swin_unetr": "einops"}
 IN_PLANE, SLAB, SMALL_SLAB = [64, 64, 1], [48, 48, 12], [32, 32, 12]
 COSTLY = ("swin_unetr", "vnet")  # in 3D, and nothing to make narrower
-CPU = {"device": "$torch.device('cpu')", "in_channels": 1, "out_channels": 4, "cache_rate": 0.0}
+CPU = {"device": "$torch.device('cpu')", "neighbours": 0, "out_channels": 4, "cache_rate": 0.0}
 
 
 def narrow(name: str) -> dict:
@@ -95,11 +95,13 @@ def test_entry_trains_a_step_and_segments_ten_slices(name, patch_size):
 def test_entries_say_what_they_are_and_where_from():
     for name, entry in ENTRIES.items():
         assert any(sign in entry["_desc_"] for sign in ("arXiv:", "doi ")), name
-        assert {"@in_channels", "@out_channels"} <= set(str(entry).replace("'", " ").split()), name
+        assert {"@network_channels", "@out_channels"} <= set(str(entry).replace("'", " ").split()), name
 
 
-def test_dynunet_is_the_bundle_s_own_network():
-    own = json.loads((REPOSITORY / "bundles" / "acdc" / "train.json").read_text(encoding="utf-8"))["network_def"]
+def test_dynunet_is_the_own_network_of_the_slices():
+    own = json.loads((REPOSITORY / "bundles" / "covid19_slices" / "train.json").read_text(encoding="utf-8"))[
+        "network_def"
+    ]
     shapes = []
     for network in (own, f"%{CATALOGUE}::dynunet"):
         weights = parse("train", network, [160, 160, 1]).get_parsed_content("network_def").state_dict()
@@ -120,8 +122,8 @@ def test_weights_of_another_plan_are_refused(tmp_path):
 def test_one_override_trains_the_bundle_and_segments_with_it(bundle, tmp_path):
     from pipeline.segmentation import segment
 
-    chosen = {"network_def": "%bundles/options/networks.json::light", "in_channels": 1, "out_channels": 4}
-    keys = ("kernel_size", "strides", "upsample_kernel_size", "filters")
+    chosen = {"network_def": "%bundles/options/networks.json::light", "network_channels": 3, "out_channels": 4}
+    keys = ("strides", "channels")
     workflow = bundle("train", **{f"network_def#{key}": None for key in keys}, **chosen, epochs=1)
     workflow.run()
     workflow.finalize()

@@ -31,10 +31,8 @@ TINY = {
     "spacing": [3.0, 3.0, -1],
     "epochs": 3,
     "val_interval": 2,
-    "network_def#kernel_size": [[3, 3, 1]] * 3,
-    "network_def#strides": [[1, 1, 1], [2, 2, 1], [2, 2, 1]],
-    "network_def#upsample_kernel_size": [[2, 2, 1]] * 2,
-    "network_def#filters": [4, 8, 8],
+    "network_def#strides": [[2, 2, 1]] * 2,
+    "network_def#channels": [4, 8, 8],
 }
 LIMIT = 180.0  # seconds
 
