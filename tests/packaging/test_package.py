@@ -148,7 +148,7 @@ def test_nothing_is_replaced_unasked(tmp_path):
 def test_every_reason_not_to_pack_is_told_at_once(tmp_path):
     bundle = tiny_bundles.make("acdc", tmp_path, weights=False)
     tiny_bundles.edit(bundle / "train.json", spacing=[2.0, 2.0, -1])
-    tiny_bundles.edit(bundle / "metadata.json", version="0.2.0", authors=None)
+    tiny_bundles.edit(bundle / "metadata.json", version="9.0.0", authors=None)
     with pytest.raises(DataError) as caught:
         package(bundle, tmp_path / "dist")
     told = str(caught.value)
@@ -156,7 +156,7 @@ def test_every_reason_not_to_pack_is_told_at_once(tmp_path):
         "a file of weights, found none",
         "spacing as in train.json",
         "'authors'",
-        "version 0.2.0 in the chang",
+        "version 9.0.0 in the chang",
     ):
         assert words in told, words
     assert not (tmp_path / "dist").exists()
