@@ -19,7 +19,7 @@ from monai.utils import set_determinism
 from tqdm import tqdm
 
 from pipeline import datalists
-from pipeline.files import write_text
+from pipeline.files import refuse_existing, write_text
 from pipeline.metrics.scoring import score_folders
 from pipeline.segmentation.segment import segment
 from pipeline.volumes.readers import VolumeReader
@@ -29,8 +29,10 @@ CATALOGUE = REPOSITORY / "bundles" / "options" / "perturbations.json"
 
 
 def main() -> None:
-    """Measure the chosen perturbations (those that are measured already are read), write and print the table."""
+    """Measure the chosen perturbations, write and print the table."""
     chosen = _arguments()
+    if not chosen.overwrite:
+        refuse_existing([chosen.out])
     catalogue = json.loads(CATALOGUE.read_text(encoding="utf-8"))
     datalist = datalists.resolve_datalist(chosen.dataset_dir, chosen.datalist)
     items = datalists.items(
@@ -39,13 +41,11 @@ def main() -> None:
     rows = []
     for name in tqdm(chosen.only or list(catalogue), unit="perturbation"):
         folder = chosen.out / name
-        if not (folder / "scores" / "scores.csv").is_file():
-            _write_cases(items, catalogue[name], folder)
-            segment([folder / "images"], folder / "masks", bundle=chosen.bundle, overwrite=True)
-            score_folders(
-                folder / "masks", folder / "labels", folder / "scores", labels=_labels(chosen.bundle), overwrite=True
-            )
-        rows.append({"perturbation": catalogue[name]["_desc_"], **_dice(folder / "scores" / "scores.csv")})
+        _write_cases(items, catalogue[name], folder)
+        segment([folder / "images"], folder / "masks", bundle=chosen.bundle, weights=chosen.weights, overwrite=True)
+        truths, scores = folder / "labels", folder / "scores"
+        score_folders(folder / "masks", truths, scores, labels=_labels(chosen.bundle), overwrite=True)
+        rows.append({"perturbation": catalogue[name]["_desc_"], **_dice(scores / "scores.csv")})
     table = _markdown(pd.DataFrame(rows))
     write_text(chosen.out / "robustness.md", table + "\n", overwrite=True)
     print(table)
@@ -72,8 +72,7 @@ def _labels(bundle: Path) -> dict[str, Any]:
 
 def _dice(scores: Path) -> dict[str, float]:
     table = pd.read_csv(scores)
-    means = table.groupby("structure", sort=False)["dice"].mean()
-    return {**means.to_dict(), "mean": means.mean()} if "mean" not in means else means.to_dict()
+    return table.groupby("structure", sort=False)["dice"].mean().to_dict()
 
 
 def _markdown(rows: pd.DataFrame) -> str:
@@ -90,10 +89,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dataset_dir", type=Path, help="the data set")
     parser.add_argument("--datalist", default="data_lists/acdc.json")
     parser.add_argument("--bundle", type=Path, default=REPOSITORY / "bundles" / "acdc")
+    parser.add_argument("--weights", type=Path, help="else the bundle's own")
     parser.add_argument("--fold", type=int, default=0, help="held-out fold of the weights")
     parser.add_argument("--limit", type=int, help="only this many cases")
     parser.add_argument("--only", nargs="*", help="names of the catalogue")
     parser.add_argument("--out", type=Path, required=True, help="folder for files, scores and the table")
+    parser.add_argument("--overwrite", action="store_true", help="measure again into a folder that is there")
     return parser.parse_args()
 
 
