@@ -40,8 +40,8 @@ class Spacingd(MonaiSpacingd):
 
     def _separable(self, image: MetaTensor, number: int) -> bool:
         by_axis = self.mode[number] in ("bilinear", "nearest") and self.padding_mode[number] == "border"
-        plain = image.ndim == 4 and image.device.type == "cpu" and not image.pending_operations
-        return by_axis and plain and not self.align_corners[number]
+        known = isinstance(image, MetaTensor) and not image.pending_operations
+        return by_axis and known and image.ndim == 4 and image.device.type == "cpu" and not self.align_corners[number]
 
 
 def _carried_out(image: MetaTensor, mode: str) -> MetaTensor:

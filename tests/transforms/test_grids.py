@@ -51,6 +51,13 @@ def test_spacingd_gives_what_monais_own_gives(shape, old, new, mirrored):
     assert ours.meta.keys() == monais.meta.keys()
 
 
+def test_spacingd_takes_plain_tensors_as_monais_own_does():
+    plain = torch.randn(1, 6, 5, 4)
+    with pytest.warns(UserWarning, match="assuming affine to be identity"):
+        ours, monais = (cls("image", (0.5, 1.0, 2.0))({"image": plain})["image"] for cls in (Spacingd, MonaiSpacingd))
+    assert torch.allclose(torch.as_tensor(ours), torch.as_tensor(monais))
+
+
 def test_labels_are_taken_where_they_are_nearest():
     labels = np.arange(24).reshape(1, 6, 4, 1)
     picture = image(labels, np.diag([1.0, 2, 8, 1]))
