@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
 
 
+def refuse_existing(paths: Iterable[str | Path]) -> None:
+    """Raise a DataError that names every one of these files that is there already."""
+    remedy = "Ask for it to be overwritten (--overwrite), or write elsewhere"
+    there = [
+        Problem(str(path), "no file of that name", "one that exists", remedy) for path in paths if Path(path).exists()
+    ]
+    if there:
+        raise DataError(there)
+
+
 def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
     """Write by way of a temporary name in the same folder; raises DataError for a file that may not be replaced."""
     path = Path(path)
-    if path.exists() and not overwrite:
-        remedy = "Ask for it to be overwritten, or write elsewhere"
-        raise DataError(Problem(str(path), "no file of that name", "one that exists", remedy))
+    if not overwrite:
+        refuse_existing([path])
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:

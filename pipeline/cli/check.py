@@ -39,10 +39,11 @@ def check(
     Example: volseg check data/acdc/datalist.json --json check.json --quarantine data/acdc/good.json
     """
     from pipeline import preflight
+    from pipeline.files import refuse_existing
     from pipeline.preflight.table import print_result
 
-    for path in (json, quarantine):
-        _refuse_existing(path, overwrite)
+    if not overwrite:
+        refuse_existing(path for path in (json, quarantine) if path is not None)
     result = preflight.check(
         target,
         level=level,
@@ -59,11 +60,3 @@ def check(
         print(f"Written: {written}, without {len(result.broken)} of {result.cases} cases")
     if result.problems:
         raise typer.Exit(2)
-
-
-def _refuse_existing(path: Path | None, overwrite: bool) -> None:
-    from pipeline.errors import DataError, Problem
-
-    if path is not None and path.exists() and not overwrite:
-        remedy = "Give --overwrite or another file"
-        raise DataError(Problem(str(path), "no file of that name", "one that exists", remedy))

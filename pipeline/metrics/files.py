@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline.errors import DataError, Problem
+from pipeline.files import refuse_existing
 
 TEXT_COLUMNS = ("case", "patient", "phase", "group", "structure", "empty", "source", "stratum")
 SCORE_FILES = ("scores.csv", "slices.csv", "scores.json", "cases.json", "clinical.csv", "lesions.csv")
 COUNT_COLUMNS = ("slice", "truth_voxels", "pred_voxels", "lesion", "voxels", "detected")
-
-
-def refuse_existing(folder: Path, names: Iterable[str]) -> None:
-    """Raise a DataError that names every one of the files that is there already."""
-    existing = [folder / name for name in names if (folder / name).exists()]
-    if existing:
-        remedy = "Give --overwrite, or another output folder"
-        raise DataError([Problem(str(path), "a new file", "one that is there already", remedy) for path in existing])
 
 
 def write_files(folder: Path, contents: Mapping[str, str], *, overwrite: bool = False) -> None:
@@ -32,7 +25,7 @@ def write_files(folder: Path, contents: Mapping[str, str], *, overwrite: bool = 
         DataError: a file exists and `overwrite` is false; then nothing is written.
     """
     if not overwrite:
-        refuse_existing(folder, contents)
+        refuse_existing(folder / name for name in contents)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
     try:

@@ -16,10 +16,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.errors import DataError, Problem, printable
+from pipeline.files import refuse_existing
 from pipeline.metrics import empty
 from pipeline.metrics.cases import COUNTS, DISTANCES, VOLUMES, definitions
 from pipeline.metrics.empty import MissingPolicy
-from pipeline.metrics.files import SCORE_FILES, refuse_existing
+from pipeline.metrics.files import SCORE_FILES
 from pipeline.metrics.labels import Labels, structures_of
 from pipeline.metrics.lesion_summary import Lesions
 from pipeline.metrics.lesions import COLUMNS, UNITS, check_lesions
@@ -117,7 +118,7 @@ def score_folders(
         DataError: as those three; an output folder that holds scores is refused before anything is computed.
     """
     if not overwrite:
-        refuse_existing(Path(out), SCORE_FILES)
+        refuse_existing(Path(out) / name for name in SCORE_FILES)
     cases, structures = pair_folders(
         pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels
     )

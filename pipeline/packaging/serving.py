@@ -18,6 +18,7 @@ from monai.inferers import Inferer
 from monai.transforms import LoadImage, SaveImaged
 
 from pipeline import handlers
+from pipeline.endings import rank
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_bytes
 from pipeline.launch import on_command_line
@@ -125,7 +126,7 @@ def publish(ckpt_dir: str, bundle_root: str) -> None:
     The best weights where the training validated, else those after the last epoch. On the command line nothing is
     replaced: `--checkpoint` names other weights.
     """
-    if not in_server() or int(os.environ.get("RANK", "0")) != 0:
+    if not in_server() or rank() != 0:
         return
     best, final = Path(ckpt_dir, "model.pt"), Path(ckpt_dir, "model_final.pt")
     trained = best if best.is_file() else final

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError, Problem
-from pipeline.files import write_bytes, write_text
+from pipeline.files import refuse_existing, write_bytes, write_text
 from pipeline.report.loss_findings import LEFT_OUT, RADII, figure, findings
 
 SPACING = (1.5, 1.5, 5.0)
@@ -51,10 +51,8 @@ def study(
     output = Path(output)
     names = {"curves": ".csv", "values": "_value.png", "gradients": "_gradient.png", "findings": ".md"}
     paths = {what: output / f"losses{ending}" for what, ending in names.items()}
-    there = [path for path in paths.values() if path.exists() and not overwrite]
-    if there:
-        remedy = "Ask for it to be overwritten, or write elsewhere"
-        raise DataError([Problem(str(path), "no file of that name", "one that exists", remedy) for path in there])
+    if not overwrite:
+        refuse_existing(paths.values())
     curves = measure(read_catalogue(catalogue), steps=steps, seed=seed)
     write_text(paths["curves"], curves.to_csv(index=False, float_format="%.6g"), overwrite=overwrite)
     write_bytes(paths["values"], figure(curves, "value"), overwrite=overwrite)

@@ -8,9 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.errors import DataError
-from pipeline.files import write_bytes, write_text
+from pipeline.files import refuse_existing, write_bytes, write_text
 from pipeline.metrics.clinical import agreement_table
-from pipeline.metrics.files import refuse_existing
 from pipeline.metrics.scores import Scores, read_scores
 from pipeline.report.clinical import agreement_plot
 from pipeline.report.curves import Epochs, draw_dice, draw_loss, read_log
@@ -49,13 +48,13 @@ def write_report(
     page = Path(out) if out else Path(scores_dir) / "report.html"
     markdown = page.with_suffix(".md")
     if not overwrite:
-        refuse_existing(page.parent, [page.name, markdown.name])
+        refuse_existing([page, markdown])
     scores = read_scores(scores_dir)
     epochs = read_log(Path(run_dir) / "log.jsonl") if run_dir else []
     pictures = draw_all(scores, epochs)
     files = {f"figures/{picture.name}.png": picture.png for picture in pictures.all()}
     if not overwrite:
-        refuse_existing(page.parent, files)
+        refuse_existing(page.parent / name for name in files)
     for name, png in files.items():
         write_bytes(page.parent / name, png, overwrite=True)
     write_text(markdown, markdown_report(scores, title=title), overwrite=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
+from pipeline.files import refuse_existing
 from pipeline.volumes.grid import has_geometry, shape, trimmed
 from pipeline.volumes.itk import itk_header, read_itk
 from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, Names, first_name, is_nifti, is_picture, suffix_of
@@ -63,9 +64,8 @@ def write_mask(
     """
     like, output = first_name(like), Path(output)
     array = _whole(mask, dtype)
-    if output.exists() and not overwrite:
-        remedy = "Ask for it to be overwritten, or write elsewhere"
-        raise DataError(Problem(str(output), "no file of that name", "one that exists", remedy))
+    if not overwrite:
+        refuse_existing([output])
     _check_formats(like, output)
     array = _fitted(array, shape(like), like, index)
     output.parent.mkdir(parents=True, exist_ok=True)
