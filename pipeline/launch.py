@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline import endings
+from pipeline import allocation, endings
 from pipeline.errors import DataError, Problem
 from pipeline.overrides import check_overrides, settings
 
@@ -54,7 +54,8 @@ def check(
     """First expression of every bundle's `initialize`: refuse what would fail later, or worse, pass silently.
 
     Overrides on the command line must name keys of the configuration, and everything that is given here must hold. On
-    the command line it also sees to it that the process ends in one line (`pipeline.endings`).
+    the command line it also sees to it that the process ends in one line (`pipeline.endings`) and keeps the memory that
+    it frees (`pipeline.allocation`).
 
     Args:
         dataset_dir: must hold images; with a datalist, the files that it lists.
@@ -89,6 +90,7 @@ def check(
         _give_up(DataError(problems))
     if on_command_line():
         endings.install(go_on=_how_to_go_on(ckpt_dir, scores_dir), settings=lambda: settings(sys.argv[1:]))
+        allocation.keep_freed_memory()
     if dataset_dir is not None:
         level = preflight if endings.rank() == 0 and datalist is not None else "off"
         with _gathered(problems):

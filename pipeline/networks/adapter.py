@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from monai.networks.nets.basic_unet import UpCat
 from torch import nn
 
 from pipeline.errors import DataError, Problem
+
+_BASIC_UNET_MULTIPLE = 16  # MONAI's BasicUNet and BasicUNetPlusPlus halve their input four times
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 
 
 class Adapter(nn.Module):
@@ -17,6 +21,8 @@ class Adapter(nn.Module):
     A 2D network sees each slice of a volume as one item of its batch. An input whose size is no multiple of what the
     network needs, or of which it would leave a single voxel (nothing to normalise), is continued at its far end by its
     last voxels, and the answer is cut back. Of several outputs (deep supervision, U-Net++) the first one is returned.
+    A 2D network with batch norm alone computes with channels last, which CPUs and GPUs do faster; the logits agree to
+    rounding.
 
     Args:
         network: 2D or 3D; recognised by its first convolution.
@@ -38,6 +44,10 @@ class Adapter(nn.Module):
         if len(self.multiple) != self.spatial_dims:
             raise ValueError(f"multiple {self.multiple} does not fit a network of {self.spatial_dims} dimensions")
         self.size = None if size is None else tuple(size)
+        if all(n % _BASIC_UNET_MULTIPLE == 0 for n in self.multiple):
+            _spare_padding(network)
+        if self.spatial_dims == 2 and _norms(network) == {nn.BatchNorm2d}:
+            network.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (B, classes, X, Y, Z) of `x` (B, C, X, Y, Z); (B, C, X, Y) for a 2D network goes too."""
@@ -67,6 +77,17 @@ class Adapter(nn.Module):
         if one_left and self.size is None and self.multiple[longest] > 1:
             missing[longest] += self.multiple[longest]
         return missing
+
+
+def _spare_padding(network: nn.Module) -> None:
+    """Keep MONAI's UpCat from padding by nothing: that copies each level, and costs a sixth of a training step."""
+    for module in network.modules():
+        if isinstance(module, UpCat):
+            module.is_pad = False
+
+
+def _norms(network: nn.Module) -> set[type[nn.Module]]:
+    return {type(module) for module in network.modules() if isinstance(module, _NORMS)}
 
 
 def _spatial_dims(network: nn.Module) -> int:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from monai.networks.nets import BasicUNet
+from monai.networks.nets.basic_unet import UpCat
 from torch import nn
 
 from pipeline.errors import DataError
@@ -77,6 +79,38 @@ def test_the_input_is_continued_to_the_multiple_and_the_answer_cut_back(dims, mu
     spy, x = Spy(dims), torch.randn(1, 1, 5, 6, 3)
     assert torch.equal(Adapter(spy, multiple=multiples)(x), x)
     assert spy.sizes[0][2:] == seen
+
+
+def basic_unet(norm):
+    torch.manual_seed(0)
+    return BasicUNet(2, 1, 2, features=(4, 4, 8, 8, 8, 4), norm=norm)
+
+
+@pytest.mark.parametrize("norm", ["batch", ("instance", {"affine": True})])
+def test_padding_by_nothing_and_the_order_of_channels_in_memory_change_no_logit(norm):
+    x = torch.randn(2, 1, 32, 48, 3)
+    plain, adapted = basic_unet(norm), Adapter(basic_unet(norm), multiple=16)
+    assert [up.is_pad for up in adapted.modules() if isinstance(up, UpCat)] == [False] * 4
+    expected = torch.stack([plain(x[..., k]) for k in range(3)], dim=-1)
+    if norm == "batch":  # its statistics are of all slices at once
+        expected = plain(x.permute(0, 4, 1, 2, 3).flatten(0, 1)).unflatten(0, (2, 3)).permute(0, 2, 3, 4, 1)
+    assert torch.allclose(adapted(x), expected, atol=1e-5)
+
+
+def test_a_smaller_multiple_leaves_monais_padding_where_it_is_needed():
+    adapted = Adapter(basic_unet("batch"), multiple=4)
+    assert adapted(torch.randn(1, 1, 36, 36, 1)).shape == (1, 2, 36, 36, 1)
+
+
+@pytest.mark.parametrize(
+    ("norm", "last"), [("batch", True), ("instance", False), (("group", {"num_groups": 2}), False)]
+)
+def test_channels_come_last_with_batch_norm_alone(norm, last):
+    weight = Adapter(basic_unet(norm)).network.conv_0.conv_1.conv.weight
+    deep = Adapter(basic_unet(norm)).network.down_2.convs.conv_0.conv.weight
+    assert weight.shape == (4, 4, 3, 3)
+    assert weight.is_contiguous(memory_format=torch.channels_last) is last
+    assert deep.is_contiguous(memory_format=torch.channels_last) is last
 
 
 def test_a_network_that_needs_no_multiple_sees_the_input_as_it_is():
