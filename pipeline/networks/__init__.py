@@ -7,6 +7,7 @@ from pipeline.networks.fcn import FCN
 from pipeline.networks.in_plane import in_plane
 from pipeline.networks.plan import kernels, multiple, strides
 from pipeline.networks.segnet import SegNet
+from pipeline.networks.subpixel import Subpixel
 from pipeline.networks.unet_unpadded import UNetUnpadded
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "DeepLabV3Plus",
     "DeepMedic",
     "SegNet",
+    "Subpixel",
     "UNetUnpadded",
     "in_plane",
     "kernels",
