@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from pipeline import allocation, endings
 from pipeline.errors import DataError, Problem
 from pipeline.overrides import check_overrides, settings
 
+logger = logging.getLogger("pipeline")
 PATIENCE = 10.0  # seconds
 
 
@@ -42,7 +44,7 @@ def check(
     dataset_dir: str | None = None,
     datalist: str | None = None,
     section: str = "training",
-    fold: int | None = None,
+    fold: int | str | None = None,
     ckpt_dir: str | None = None,
     resume: Any = False,
     weights: str | list[str] | None = None,
@@ -59,7 +61,8 @@ def check(
 
     Args:
         dataset_dir: must hold images; with a datalist, the files that it lists.
-        datalist, section, fold: where a fold is given, both of its sides must have cases.
+        datalist, section, fold: where a fold is given, both of its sides must have cases; of fold "all" it is told that
+            its validation looks at cases that are trained on.
         ckpt_dir, resume: a folder that holds a run is not trained into again, unless it is resumed.
         weights: a file that must be there, or several (an ensemble).
         scores_dir, overwrite: a folder that holds scores is not written to again without `overwrite`.
@@ -165,9 +168,9 @@ def boolean(value: Any) -> bool:
     return bool(value)
 
 
-def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int | None) -> None:
+def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int | str | None) -> None:
     """The images of a folder, or the cases of a datalist on both sides of a fold, must be there; raises DataError."""
-    from pipeline.datalists import items
+    from pipeline.datalists import ALL, items
     from pipeline.segmentation.intake import find_cases
 
     if datalist is None:
@@ -175,6 +178,8 @@ def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int |
         return
     for side in [None] if fold is None else ["train", "validation"]:
         items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)
+    if fold == ALL:
+        logger.warning("fold all: every case is trained on, so scores of these cases say nothing of new patients")
 
 
 @contextlib.contextmanager

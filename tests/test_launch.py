@@ -148,6 +148,15 @@ def test_of_several_processes_the_first_one_looks(told, monkeypatch):
         told(preflight="fast")
 
 
+def test_fold_all_says_what_its_scores_are_worth(tmp_path, caplog):
+    datalist = tmp_path / "datalist.json"
+    datalist.write_text(json.dumps(good_set(tmp_path)))
+    launch.check(dataset_dir=str(tmp_path), datalist=str(datalist), fold=0)
+    assert not caplog.messages
+    launch.check(dataset_dir=str(tmp_path), datalist=str(datalist), fold="all")
+    assert "say nothing of new patients" in caplog.text
+
+
 def test_all_that_is_wrong_with_a_start_is_told_at_once(tmp_path):
     (tmp_path / "last.pt").write_bytes(b"x")
     with pytest.raises(DataError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.datalists.datalist import check_no_leak, items, load_datalist, resolve_datalist, save_datalist
+from pipeline.datalists.datalist import ALL, check_no_leak, items, load_datalist, resolve_datalist, save_datalist
 from pipeline.datalists.images import list_images
 
-__all__ = ["check_no_leak", "items", "list_images", "load_datalist", "resolve_datalist", "save_datalist"]
+__all__ = ["ALL", "check_no_leak", "items", "list_images", "load_datalist", "resolve_datalist", "save_datalist"]

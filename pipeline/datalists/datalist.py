@@ -14,6 +14,8 @@ from pipeline.errors import DataError, Problem
 from pipeline.files import write_text
 from pipeline.volumes.names import names_of, suffix_of
 
+ALL = "all"  # as a fold: nothing is held out
+
 
 def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
     """Read a datalist and check its form.
@@ -65,7 +67,7 @@ def items(
     *,
     dataset_dir: str | os.PathLike,
     section: Literal["training", "testing"] = "training",
-    fold: int | None = None,
+    fold: int | Literal["all"] | None = None,
     side: Literal["train", "validation"] | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
@@ -77,7 +79,8 @@ def items(
             paths begin with, it is taken as such.
         section: the list to take.
         fold: the items of this fold are validation, the others are trained on; the other way round where the list's
-            split says "train_on": "fold" (benchmarks that train on a fifth). Without a fold every item is trained on.
+            split says "train_on": "fold" (benchmarks that train on a fifth). Without a fold every item is trained on;
+            "all" does so, too, and validates on the very same items, since a training wants to validate on some.
         side: which of the two; without it both.
         limit: at most so many items, the first ones.
     Returns:
@@ -185,7 +188,7 @@ def _check_folder(dataset_dir: str | os.PathLike, datalist: dict[str, Any]) -> N
 
 
 def _choose(
-    datalist: dict[str, Any], source: str, *, section: str, fold: int | None, side: str | None
+    datalist: dict[str, Any], source: str, *, section: str, fold: int | str | None, side: str | None
 ) -> list[dict[str, Any]]:
     if section not in SECTIONS:
         raise DataError(Problem("section", "training or testing", repr(section), "Choose one of the two"))
@@ -196,12 +199,13 @@ def _choose(
         return entries
     if fold is None and side == "validation":
         raise DataError(Problem("fold", "a number, to have a validation side", "none", "Set fold to 0, say"))
-    if fold is None:
+    if fold is None or fold == ALL:
         return entries
     folds = sorted({item["fold"] for item in entries if "fold" in item})
     if fold not in folds:
         there = ", ".join(map(str, folds)) or "none"
-        raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", "Choose one of these folds"))
+        remedy = f"Choose one of these folds, or {ALL} to train on every item"
+        raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", remedy))
     if side is None:
         return entries
     trained = (datalist.get("split") or {}).get("train_on") == "fold"

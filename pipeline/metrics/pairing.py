@@ -29,7 +29,7 @@ def pair_folders(
     *,
     dataset_dir: str | Path | None = None,
     section: Literal["training", "testing"] = "training",
-    fold: int | None = None,
+    fold: int | str | None = None,
     labels: Labels | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, int | list[int]]]:
     """Find the prediction of every true mask.

@@ -107,7 +107,7 @@ def score_folders(
     *,
     dataset_dir: str | Path | None = None,
     section: Literal["training", "testing"] = "training",
-    fold: int | None = None,
+    fold: int | str | None = None,
     labels: Labels | None = None,
     overwrite: bool = False,
     **options: Any,

@@ -152,6 +152,13 @@ def test_without_a_fold_all_is_trained_on_and_nothing_validates(root, datalist):
         items(datalist, dataset_dir=root, side="validation")
 
 
+def test_fold_all_holds_nothing_out_and_validates_on_what_it_trains_on(root, datalist):
+    sides = [items(datalist, dataset_dir=root, fold="all", side=side) for side in ("train", "validation")]
+    assert sides[0] == sides[1] == items(datalist, dataset_dir=root)
+    with pytest.raises(DataError, match="or all to train on every item"):
+        items(datalist, dataset_dir=root, fold="every", side="train")
+
+
 def test_testing_ignores_the_fold(root, datalist):
     assert [item["case"] for item in items(datalist, dataset_dir=root, section="testing", fold=1)] == ["t_ED"]
 
