@@ -14,7 +14,7 @@ from pipeline.report.document import Bullets, Document, Figure, Section, Table, 
 from pipeline.report.experiment_folds import folds_section
 from pipeline.report.experiment_sections import consistency, in_words, runs_section, warnings
 from pipeline.report.paper_claims import band_table, size_table
-from pipeline.report.paper_curves import curve_figure
+from pipeline.report.paper_curves import curve_figure, late_epochs_table
 from pipeline.report.paper_network import network_figure
 from pipeline.report.paper_samples import sample_figure
 from pipeline.report.paper_table_one import table_one
@@ -128,7 +128,11 @@ def _curves(data: Sequence[DataResults]) -> Blocks:
     numbers = {"covid19": "4", "lungs": "4b", "acdc": "5"}
     numbered = [(numbers[part.level.removesuffix(paper.PHANTOMS)], part) for part in data]
     numbered.sort(key=lambda pair: pair[0])
-    return [_attempt(f"Figure {number}", curve_figure, part, number) for number, part in numbered]
+    late = late_epochs_table([part for _, part in numbered])
+    return [
+        *(_attempt(f"Figure {number}", curve_figure, part, number) for number, part in numbered),
+        *([late] if late else []),
+    ]
 
 
 def _attempt(what: str, draw: Callable[..., Figure], *arguments: Any) -> Figure | Text:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from pipeline.experiment.collection import Result
 from pipeline.report.curves import read_log
-from pipeline.report.document import Figure
-from pipeline.report.experiment_numbers import MEASURES
+from pipeline.report.document import Cell, Figure, Table
+from pipeline.report.experiment_numbers import MEASURES, four
 from pipeline.report.figures import Picture
 from pipeline.report.paper_tables import DataResults, loss_name
 from pipeline.report.style import colours, draw_png, say_nothing
@@ -35,6 +35,38 @@ def curve_figure(part: DataResults, number: str) -> Figure:
     )
     alt = f"Three line charts of Dice, IoU and pixel error over the epochs on {part.name}, a line for each loss."
     return Figure(Picture(f"figure_{number}_{part.level.split(' ')[0]}", png, alt, caption), svg)
+
+
+def late_epochs_table(data: Sequence[DataResults]) -> Table | None:
+    """Mean ± SD of the three measures over the last fifth of the epochs (at least two) of each loss's runs.
+
+    It says how much of a difference in the tables, which score one epoch, is the choice of that epoch. None where no
+    log has enough epochs.
+    """
+    rows = [
+        [part.name, loss_name(alpha), str(len(late["dice"])), *(_spread(values) for values in late.values())]
+        for part in data
+        for alpha, results in part.by_alpha.items()
+        if len((late := _late(results))["dice"]) > 1
+    ]
+    caption = (
+        "How much the choice of the epoch decides: mean ± SD over the last fifth of the epochs of all runs; beneath, "
+        "the least and the largest. The tables score the last epoch alone."
+    )
+    return Table(caption, ["Data", "Loss", "epochs", *MEASURES.values()], rows) if rows else None
+
+
+def _late(results: Sequence[Result]) -> dict[str, pd.Series]:
+    """Measure -> the values of the last fifth of each run's epochs, all runs together."""
+    found = {}
+    for measure in MEASURES:
+        series = [_series(result, f"val_slice_{measure}") for result in results]
+        found[measure] = pd.concat([values.iloc[-max(2, round(len(values) / 5)) :] for values in series])
+    return found
+
+
+def _spread(values: pd.Series) -> Cell:
+    return Cell(f"{four(values.mean())} ± {four(values.std())}", f"{four(values.min())} to {four(values.max())}")
 
 
 def draw_curves(panel: Any, runs: dict[str, Sequence[Result]], key: str, title: str) -> None:

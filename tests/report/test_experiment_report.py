@@ -172,6 +172,21 @@ def test_figures_without_their_files_leave_the_reason(experiment):
     assert (folder / "figures" / "figure_5_acdc.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
 
 
+def test_how_much_the_last_epoch_decides_is_told(experiment):
+    """Ten epochs whose last two have Dice 0.6 and 0.8 in one run, 0.7 and 0.7 in the other; the others do not count."""
+    folder = experiment(BETTER)
+    for seed, late in (("0", (0.6, 0.8)), ("1", (0.7, 0.7))):
+        log = [{"epoch": e, "val_slice_dice": v} for e, v in enumerate((*[0.1] * 8, *late), start=1)]
+        (folder / f"acdc_0_{seed}" / "log.jsonl").write_text("\n".join(map(json.dumps, log)))
+    (folder / "acdc_1_0" / "log.jsonl").unlink()
+    (folder / "acdc_1_1" / "log.jsonl").unlink()
+    write_experiment_report(folder)
+    told = [line for line in lines(folder) if line.startswith("| ACDC | CE | 4 |")]
+    # mean 0.7; SD of 0.6, 0.8, 0.7, 0.7 is sqrt(0.02 / 3)
+    assert told == ["| ACDC | CE | 4 | 0.7000 ± 0.0816 (0.6000 to 0.8000) | – ± – (– to –) | – ± – (– to –) |"]
+    assert not [line for line in lines(folder) if line.startswith("| ACDC | CE + DL | 4")]
+
+
 class Pictures(HTMLParser):
     def __init__(self):
         super().__init__()
