@@ -15,7 +15,7 @@ SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
 NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_preview")
 
 
-def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
+def list_images(folder_or_file: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[dict[str, str]]:
     """Every volume and every picture below a folder, or the one file given.
 
     Left out below a folder: names and folders that begin with a dot, masks and what is made of them (stems that end in
@@ -24,6 +24,7 @@ def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
 
     Args:
         folder_or_file: a folder, searched with all its subfolders, or one image.
+        without: a folder below it that is not searched.
     Returns:
         [{"image": path, "case": name}], sorted by path. The case is the file's stem; stems that occur more than once
         are preceded by their folders, so that names are unique.
@@ -38,7 +39,8 @@ def list_images(folder_or_file: str | os.PathLike) -> list[dict[str, str]]:
         return [{"image": str(root), "case": case_name(root)}]
     if not root.is_dir():
         raise DataError(Problem(str(root), "a folder or an image", "no such path", "Check how it is spelt"))
-    found = [path for path in sorted(files_below(root)) if suffix_of(path) and not case_name(path).endswith(NO_IMAGES)]
+    files = sorted(files_below(root, without=without))
+    found = [path for path in files if suffix_of(path) and not case_name(path).endswith(NO_IMAGES)]
     found = [path for path in found if not _has_frames(path, found)]
     if not found:
         raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))

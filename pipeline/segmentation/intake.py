@@ -41,16 +41,17 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
     cases: dict[tuple[Any, ...], dict[str, Any]] = {}
     problems: list[Problem] = []
     for path in paths:
+        hidden = Path(exclude).resolve() if exclude is not None and _holds(path, exclude) else None
+        if hidden == Path(path).resolve():
+            continue
         try:
-            found = _cases_of(Path(path))
+            found = _cases_of(Path(path), hidden)
         except DataError as error:
             problems += error.problems
             continue
-        hidden = Path(exclude).resolve() if exclude is not None and _holds(path, exclude) else None
         for item in found:
             places = [Path(name).resolve() for name in names_of(item["image"])]
-            if hidden is None or not places[0].is_relative_to(hidden):
-                cases.setdefault((*places, item.get("slice")), item)
+            cases.setdefault((*places, item.get("slice")), item)
     twice = [case for case, number in Counter(item["case"] for item in cases.values()).items() if number > 1]
     problems += [
         Problem(case, "one image of this name", "several", "Segment them into separate folders") for case in twice
@@ -94,21 +95,21 @@ def pending(
     return chosen
 
 
-def _holds(folder: str | Path, other: str | Path) -> bool:
-    return Path(folder).is_dir() and Path(other).resolve().is_relative_to(Path(folder).resolve())
+def _holds(folder: str | Path | None, other: str | Path) -> bool:
+    return folder is not None and Path(folder).is_dir() and Path(other).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _cases_of(path: Path) -> list[dict[str, Any]]:
+def _cases_of(path: Path, hidden: Path | None) -> list[dict[str, Any]]:
     if path.is_file() and path.suffix.lower() == ".json":
         return _cases_of_list(path)
     if not path.is_dir():
         return list_images(path)
     if is_series_folder(path):
         return [{"image": str(path), "case": path.resolve().name}]
-    series = series_folders(path)
+    series = [folder for folder in series_folders(path) if not _holds(hidden, folder)]
     found = [{"image": str(folder), "case": "_".join(folder.relative_to(path).parts)} for folder in series]
     try:
-        return found + list_images(path)
+        return found + list_images(path, without=hidden)
     except DataError:
         if found:
             return found

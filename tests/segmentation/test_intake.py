@@ -165,6 +165,18 @@ def test_masks_of_an_earlier_call_are_no_input(tmp_path: Path) -> None:
         find_cases(tmp_path, exclude=tmp_path)
 
 
+def test_masks_of_an_earlier_call_do_not_change_the_names_of_cases(tmp_path: Path) -> None:
+    for folder in ("monday", "tuesday", "out"):
+        (tmp_path / folder).mkdir()
+    good(tmp_path / "monday" / "heart.nii.gz")
+    good(tmp_path / "tuesday" / "heart.nii.gz")
+    first = find_cases(tmp_path, exclude=tmp_path / "out")
+    for case in first:
+        good(tmp_path / "out" / f"{case['case']}.nii.gz")
+    assert find_cases(tmp_path, exclude=tmp_path / "out") == first
+    assert names(first) == ["monday_heart", "tuesday_heart"]
+
+
 def test_every_bad_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError) as caught:
