@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import acdc_like
+from monai.bundle import ConfigParser
 
 from pipeline.baselines import Baseline
 from pipeline.baselines.brightness import METHODS
@@ -120,6 +121,20 @@ def test_the_command_that_segments_takes_it_for_a_bundle(tmp_path, organ, number
     mask = read_mask(summary.cases[0].mask)
     assert set(np.unique(mask)) == numbers
     assert dice(mask > 0, truth > 0) > 0.9
+
+
+@pytest.mark.parametrize("organ", ["heart", "lungs"])
+def test_masks_below_the_images_are_no_input_of_monais_own_command(tmp_path, organ):
+    voxels = np.arange(60, dtype=np.int16).reshape(5, 4, 3)
+    (tmp_path / "out").mkdir()
+    acdc_like(tmp_path / "a.nii.gz", voxels)
+    acdc_like(tmp_path / "out" / "a.nii.gz", voxels)
+    scan = acdc_like(tmp_path / "b.nii.gz", voxels)
+    parser = ConfigParser()
+    parser.read_config(CONFIGS / f"{organ}.json")
+    parser.update({"dataset_dir": str(tmp_path), "output_dir": str(tmp_path / "out")})
+    parser.get_parsed_content("imports")
+    assert parser.get_parsed_content("datalist") == [{"image": str(scan), "case": "b"}]
 
 
 @pytest.mark.real_data
