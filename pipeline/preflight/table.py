@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -58,13 +58,15 @@ def _table(title: str, colour: str, findings: Iterable[Finding], root: str) -> T
         table.add_column(name, overflow="fold", ratio=ratio)
     for finding in findings:
         problem = finding.problem
-        cells = (_short(problem.file, root), problem.expected, problem.found, problem.remedy)
-        table.add_row(*(Text(printable(cell).replace(os.path.join(root, ""), "")) for cell in cells))
+        cells = (problem.file, problem.expected, problem.found, problem.remedy)
+        table.add_row(*(Text(_short(printable(cell), root)) for cell in cells))
     return table
 
 
-def _short(file: str, root: str) -> str:
-    return str(Path(file).relative_to(root)) if file != root and Path(file).is_relative_to(root) else file
+def _short(text: str, root: str) -> str:
+    """The text with its paths below the root relative to it; "mk/a" within "/data/mk/a" is none of them."""
+    folders = "|".join(re.escape(os.path.join(folder, "")) for folder in (os.path.abspath(root), root))
+    return re.sub(rf"(?<![^\s('])(?:{folders})", "", text)
 
 
 def _count(number: int, what: str) -> str:
