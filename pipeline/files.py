@@ -7,9 +7,12 @@ import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import DataError, Problem
+
+REMEDY = "Move it away and try again"
+Kind = TypeVar("Kind", dict, list)
 
 
 def refuse_existing(paths: Iterable[str | Path]) -> None:
@@ -47,4 +50,16 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # the last: nested too deeply
-        raise DataError(Problem(str(path), "a JSON file", str(error), "Move it away and try again")) from error
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        remedy = "Check how it is spelt" if isinstance(error, FileNotFoundError) else REMEDY
+        raise DataError(Problem(str(path), "a JSON file", found, remedy)) from error
+
+
+def read_entry(path: str | Path, key: str, kind: type[Kind]) -> Kind:
+    """One entry of a JSON file that holds an object; raises DataError where there is none of this kind."""
+    content = read_json(path)
+    entry = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(entry, kind):
+        name = "a list" if kind is list else "an object"
+        raise DataError(Problem(str(path), f"{name} {key!r}", "none: another program's file", REMEDY))
+    return entry

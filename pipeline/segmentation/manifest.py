@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.files import read_json
+from pipeline.files import read_entry
 from pipeline.segmentation.results import MANIFEST
 from pipeline.segmentation.workplace import left_behind, workplace, write_json
 
@@ -18,7 +18,7 @@ from pipeline.segmentation.workplace import left_behind, workplace, write_json
 def read_runs(output: str | Path) -> list[dict[str, Any]]:
     """The runs that an output folder's manifest tells of, oldest first; raises DataError where it is unreadable."""
     path = Path(output) / MANIFEST
-    return list(read_json(path)["runs"]) if path.is_file() else []
+    return read_entry(path, "runs", list) if path.is_file() else []
 
 
 def add_run(output: str | Path, run: Mapping[str, Any], *, by_way_of: str | Path | None = None) -> Path:

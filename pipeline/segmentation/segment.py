@@ -19,7 +19,7 @@ from pipeline.segmentation.manifest import add_killed_runs, add_run, describe_pr
 from pipeline.segmentation.reasons import is_disk_full
 from pipeline.segmentation.results import COMPLETED, MANIFEST, SILENT, CaseResult, Summary, record
 from pipeline.segmentation.signals import Terminated, terminable, undisturbed
-from pipeline.segmentation.statistics import save_statistics
+from pipeline.segmentation.statistics import read_statistics, save_statistics
 from pipeline.segmentation.steps import Settings, Steps
 from pipeline.segmentation.workplace import workplace, writing
 from pipeline.volumes import mask_name, names_of
@@ -86,7 +86,7 @@ def segment(
 
     Raises:
         DataError: nothing to segment, no bundle, no weights, no such device, unknown overrides, an output that would
-            replace its input, or an unreadable manifest.
+            replace its input, or an unreadable manifest or statistics.json.
         KeyboardInterrupt: Ctrl-C or (Terminated) SIGTERM, once the manifest is written.
     """
     output = Path(output)
@@ -100,7 +100,7 @@ def segment(
         from pipeline.segmentation.runner import BundleRunner  # loads torch and monai
 
         group = Group()
-        items = group.share("items", lambda: _begin(inputs, output, bundle))
+        items = group.share("items", lambda: _begin(inputs, output, bundle, settings))
         program = describe_program()
         with workplace(output) as place:
             used = {"weights": weights, "device": group.device(device), "overrides": overrides}
@@ -200,13 +200,15 @@ class _Run:
         save_statistics(self.output / STATISTICS, cases, self.runner.labels, by_way_of=self.scratch)
 
 
-def _begin(inputs: list[str | Path], output: Path, bundle: str | Path) -> list[dict[str, Any]]:
+def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings: Settings) -> list[dict[str, Any]]:
     """The cases, once it is clear that they can be begun."""
     from pipeline.segmentation.runner import find_config
 
     items = find_cases(inputs, exclude=output)
     _check_output(items, output)
     read_runs(output)
+    if settings.statistics:
+        read_statistics(output / STATISTICS)
     find_config(bundle)
     if output.is_dir():
         add_killed_runs(output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.files import read_json
+from pipeline.files import read_entry
 from pipeline.segmentation.workplace import write_json
 from pipeline.structures import Labels, numbers_of
 from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing
@@ -78,13 +78,18 @@ def measure(
     }
 
 
+def read_statistics(path: str | Path) -> dict[str, Any]:
+    """The cases of a statistics.json, none where there is no such file; raises DataError where it is unreadable."""
+    return read_entry(path, "cases", dict) if Path(path).is_file() else {}
+
+
 def save_statistics(
     path: str | Path, cases: Mapping[str, Any], labels: Labels, *, by_way_of: str | Path | None = None
 ) -> Path:
     """Write statistics.json, replacing the entries of these cases and keeping those of others."""
     path = Path(path)
-    before = read_json(path)["cases"] if path.is_file() else {}
-    content = {"version": 1, "unit": "ml", "notes": NOTES, "labels": dict(labels), "cases": {**before, **cases}}
+    every = read_statistics(path) | dict(cases)
+    content = {"version": 1, "unit": "ml", "notes": NOTES, "labels": dict(labels), "cases": every}
     return write_json(path, content, by_way_of=by_way_of)
 
 

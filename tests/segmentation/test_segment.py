@@ -308,10 +308,15 @@ def test_output_below_the_input_is_no_input(tmp_path: Path, bundle: Path) -> Non
         assert [case.case for case in summary.cases] == ["a"]
 
 
-def test_a_damaged_manifest_is_not_written_over(tmp_path: Path, bundle: Path) -> None:
-    image = acdc_like(tmp_path / "a.nii.gz", VALUES)
+@pytest.mark.parametrize("name", ["manifest.json", "statistics.json"])
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"runs": {}, "cases": []}'])
+def test_a_file_of_another_program_is_told_before_the_first_case_and_not_written_over(
+    tmp_path: Path, bundle: Path, name: str, content: str
+) -> None:
+    acdc_like(tmp_path / "a.nii.gz", VALUES)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match="a JSON file"):
-        run(image, tmp_path / "out", bundle)
-    assert (tmp_path / "out" / "manifest.json").read_text(encoding="utf-8") == "{"
+    (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(DataError, match=f"{name}.*Move it away"):
+        run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, statistics=True)
+    assert visible(tmp_path / "out") == [name]
+    assert (tmp_path / "out" / name).read_text(encoding="utf-8") == content
