@@ -12,15 +12,15 @@ from pipeline.errors import DataError, Problem
 from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES, suffix_of
 
 SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
-NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_preview")
+NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_entropy", "_preview")
 
 
 def list_images(folder_or_file: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[dict[str, str]]:
     """Every volume and every picture below a folder, or the one file given.
 
     Left out below a folder: names and folders that begin with a dot, masks and what is made of them (stems that end in
-    _gt, _seg, _mask, _pred, _instances or _preview), and a cine file `X_4d` where frames `X_frameNN` of it lie beside
-    it.
+    _gt, _seg, _mask, _pred, _instances, _entropy or _preview), and a cine file `X_4d` beside frames
+    `X_frameNN` of it.
 
     Args:
         folder_or_file: a folder, searched with all its subfolders, or one image.

@@ -30,7 +30,7 @@ def test_all_suffixes_are_found_in_subfolders_and_sorted(tmp_path):
 def test_masks_and_hidden_files_are_left_out(tmp_path):
     hidden = ("._a.nii.gz", ".cache/b.nii.gz", ".c.nii")
     fill(tmp_path, "a.nii.gz", "a_gt.nii.gz", "a_seg.nii", "a_mask.mha", "a_pred.nrrd", "maskless.nii", *hidden)
-    fill(tmp_path, "a_instances.nii.gz", "a_preview.png", "b_seg.png", "c_mask.bmp", "c.jpg")
+    fill(tmp_path, "a_instances.nii.gz", "a_entropy.nii.gz", "a_preview.png", "b_seg.png", "c_mask.bmp", "c.jpg")
     assert cases(tmp_path) == ["a", "c", "maskless"]
 
 
