@@ -16,8 +16,7 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
 
     With `name_files` the file of each problem is named: where a case has several.
     """
-    chain = list(_chain(error))
-    error = next((one for one in chain if NO_ENTRY in str(one)), chain[-1])
+    error = innermost(error)
     if isinstance(error, DataError):
         named = [f"{Path(p.file).name}: " if name_files else "" for p in error.problems]
         told = [f"expected {p.expected}, found {p.found}" for p in error.problems]
@@ -25,6 +24,12 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2])[:240].rstrip(".,")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The error of a chain that says most; a DataError where there is one."""
+    chain = list(_chain(error))
+    return next((one for one in chain if NO_ENTRY in str(one)), chain[-1])
 
 
 def is_disk_full(error: BaseException) -> bool:

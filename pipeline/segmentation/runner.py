@@ -20,7 +20,7 @@ from monai.data import MetaTensor
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
 from pipeline.metrics import lesions_among
-from pipeline.segmentation.reasons import root_cause
+from pipeline.segmentation.reasons import innermost, root_cause
 from pipeline.structures import numbers_of
 from pipeline.volumes import first_name, is_picture
 
@@ -167,6 +167,8 @@ class BundleRunner:
         paths = [Path(str(path)) for path in (found if isinstance(found, list | tuple) else [found])]
         training = f"python -m monai.bundle run training --config_file {self.folder}/train.json"
         remedy = f"Train them ({training}) or give a file with --weights"
+        if "checkpoint" in self._parser and not paths:
+            raise DataError(Problem("checkpoint", "trained weights", "none", remedy))
         missing = [path for path in paths if not path.is_file()]
         if missing:
             raise DataError(Problem(str(path), "trained weights", "no such file", remedy) for path in missing)
@@ -220,10 +222,12 @@ def find_config(bundle: str | Path) -> Path:
 
 @contextmanager
 def _told(file: str, expected: str, remedy: str) -> Iterator[None]:
-    """Whatever goes wrong within the block is told as bad input."""
+    """Whatever goes wrong within the block is told as bad input; what tells itself so, in its own words."""
     try:
         yield
     except Exception as error:  # MONAI wraps whatever was raised in several of its own
+        if isinstance(inner := innermost(error), DataError):
+            raise DataError(inner.problems) from error
         raise DataError(Problem(file, expected, root_cause(error), remedy)) from error
 
 

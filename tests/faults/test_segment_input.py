@@ -82,7 +82,7 @@ REQUESTS = [
     row("segment-no-weights", "weights that do not exist", "volseg segment IMAGE OUT --weights no.pt", "refused",
         "no.pt: expected trained weights, found no such file", ["IMAGE", "OUT", "--weights", "no.pt"]),
     row("segment-text-weights", "weights that are text", "volseg segment IMAGE OUT --weights FILE", "refused",
-        "expected weights of this bundle's network", ["IMAGE", "OUT", "--weights", "FILE"]),
+        "expected a PyTorch file of weights", ["IMAGE", "OUT", "--weights", "FILE"]),
     row("segment-unknown-key", "a misspelt key", "volseg segment IMAGE OUT --set overlapp=0.2", "refused",
         "Did you mean 'overlap'", ["IMAGE", "OUT", "--set", "overlapp=0.2"]),
     row("segment-no-value", "a key without a value", "volseg segment IMAGE OUT --set overlap", "refused",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from threshold_bundle import CONFIG, write_bundle
 
 from pipeline.errors import DataError
@@ -34,6 +35,18 @@ def test_an_entry_that_cannot_be_built(tmp_path: Path, key: str, value: Any, exp
     assert found in problem.found
     assert "\n" not in str(problem)
     assert ".." not in str(problem).removeprefix(problem.file)
+
+
+def test_a_problem_that_tells_itself_is_not_put_into_another(tmp_path: Path) -> None:
+    loading = {
+        "imports": ["$import pipeline.checkpoints as checkpoints"],
+        "load_weights": "$checkpoints.load_weights(@network, @checkpoint)",
+    }
+    folder = write_bundle(tmp_path / "b", CONFIG | loading, state={"weight": torch.zeros(5, 1, 1, 1, 1)})
+    with pytest.raises(DataError) as caught:
+        BundleRunner(folder, output_dir=tmp_path / "out")
+    assert str(caught.value).count("expected") == 1
+    assert "network_def" in caught.value.problems[0].remedy
 
 
 def test_a_configuration_that_is_no_json(tmp_path: Path) -> None:

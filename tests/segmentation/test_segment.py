@@ -258,6 +258,7 @@ def test_a_packed_bundle_keeps_its_configuration_in_configs(tmp_path: Path, bund
     ({"overrides": {"labls": {}}}, "Did you mean 'labels'"),
     ({"overrides": {"inferrer#overlap": 0.5}}, "Did you mean 'inferer'"),
     ({"device": "cuda:77"}, "torch.device('cuda:77'): expected a device of this machine"),
+    ({"overrides": {"checkpoint": []}}, "checkpoint: expected trained weights, found none"),
     ({"device": "quantum"}, "torch.device('quantum'): expected a device of this machine"),
 ])  # fmt: skip
 def test_bad_requests_are_one_line(tmp_path: Path, bundle: Path, options: dict[str, Any], message: str) -> None:
