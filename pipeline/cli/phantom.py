@@ -12,13 +12,12 @@ from pipeline.cli.options import Overwrite, Seed
 app = typer.Typer(no_args_is_help=True, help="Write a small synthetic dataset in a raw layout.")
 
 Out = Annotated[Path, typer.Argument(help="Folder to write, with datalist.json.")]
-Patients = Annotated[int, typer.Option(min=1, help="Number of patients.")]
 
 
 @app.command("acdc")
 def _acdc(
     out: Out,
-    patients: Patients = 8,
+    patients: Annotated[int, typer.Option(min=2, max=999, help="Number of patients.")] = 8,
     seed: Seed = 0,
     size: Annotated[Literal["full", "small"], typer.Option(help="small is for quick trials.")] = "full",
     overwrite: Overwrite = False,
@@ -40,7 +39,7 @@ def _covid19(
         Literal["covid-19-ct-seg", "mosmed", "covid-19-20", "medicalsegmentation", "covid-semiseg"],
         typer.Option(help="The public set whose files and folders are written."),
     ] = "covid-19-ct-seg",
-    patients: Patients = 6,
+    patients: Annotated[int, typer.Option(min=2, max=99, help="Number of patients.")] = 6,
     seed: Seed = 0,
     size: Annotated[
         Literal["full", "small", "ct"], typer.Option(help="small: quick trials; ct: one scan of 512x512x400.")
