@@ -121,6 +121,8 @@ def test_phantoms_their_datalist_and_no_silent_overwriting(tmp_path):
     assert "--overwrite" in error
     _, error = volseg("phantom", "acdc", out, "--size", "small", code=2)
     assert "--overwrite" in error
+    _, error = volseg("phantom", "acdc", tmp_path / "one", "--patients", 1, code=2)
+    assert "Invalid value for '--patients'" in error  # the option's own bounds, which --help tells
 
 
 def test_a_folder_that_is_no_acdc_is_one_line(tmp_path):
@@ -128,6 +130,18 @@ def test_a_folder_that_is_no_acdc_is_one_line(tmp_path):
     assert error.count("\n") == 1
     assert error.startswith(f"volseg: {tmp_path}: expected")
     assert "Traceback" not in error
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(phantom_acdc, tmp_path):
+    (tmp_path / "file").touch()
+    for words in (
+        ("check", phantom_acdc, "--level", "fast", "--json", tmp_path / "file" / "found.json"),
+        ("datalist", "acdc", phantom_acdc, "-o", tmp_path / "file" / "list.json"),
+        ("phantom", "acdc", tmp_path / "file", "--patients", 2, "--size", "small"),
+    ):
+        _, error = volseg(*words, code=2)
+        assert f"volseg: {tmp_path / 'file'}: expected a file or folder that can be" in error
+        assert "Traceback" not in error
 
 
 def test_truth_scored_against_itself(phantom_acdc, tmp_path):
