@@ -52,15 +52,19 @@ def pair_folders(
         Cases as `score_cases` takes them, pred None where there is none; and the labels without background.
 
     Raises:
-        DataError: no such folder, nothing in it, no prediction that fits, or one that fits several cases.
+        DataError: no such folder, nothing in it, a fold or a section of a folder, no prediction that fits, or one that
+            fits several cases.
     """
-    if Path(truth).is_file():
+    if Path(truth).is_file() and not volumes.suffix_of(truth):
         found = datalists.load_datalist(truth)
         home = dataset_dir if dataset_dir is not None else Path(truth).parent
         side = None if fold is None else "validation"
         items = datalists.items(found, dataset_dir=home, section=section, fold=fold, side=side)
         items = [item for item in items if item.get("label")]
         labels = labels or found.get("labels")
+    elif Path(truth).is_dir() and (fold is not None or section != "training"):
+        remedy = "Name the datalist in place of the folder, or leave the fold and the section out"
+        raise DataError(Problem(str(truth), "a datalist, which has folds and sections", "a folder", remedy))
     else:
         items = _items_of_folder(Path(truth))
     if not items:

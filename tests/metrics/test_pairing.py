@@ -149,3 +149,15 @@ def test_folders_that_do_not_fit(tmp_path: Path, acdc_truth: Path, save_mask: Sa
     save_mask(tmp_path / "other/case7.nii.gz", heart(0))
     with pytest.raises(DataError, match=r"1 files such as case7\.nii\.gz"):
         pair_folders(tmp_path / "other", acdc_truth)
+
+
+def test_a_single_mask_is_no_truth(acdc_truth: Path) -> None:
+    mask = next(acdc_truth.rglob("*_gt.nii.gz"))
+    with pytest.raises(DataError, match=r"a folder of masks .*, found a file"):
+        pair_folders(acdc_truth, mask)
+
+
+@pytest.mark.parametrize("chosen", [{"fold": 0}, {"section": "testing"}])
+def test_a_folder_has_no_folds_to_choose_from(acdc_truth: Path, chosen: dict) -> None:
+    with pytest.raises(DataError, match="a datalist, which has folds and sections"):
+        pair_folders(acdc_truth, acdc_truth, **chosen)
