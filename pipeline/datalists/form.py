@@ -26,7 +26,7 @@ def form_problems(datalist: Any, source: str) -> Iterable[Problem]:
             for expected, found in _item_faults(item, section):
                 yield Problem(f"{source}: {section}[{index}]", expected, found, remedy)
     entries = [item for section in SECTIONS for item in datalist.get(section, []) if isinstance(item, dict)]
-    for case, count in Counter(item["case"] for item in entries if "case" in item).items():
+    for case, count in Counter(item["case"] for item in entries if _is_path(item.get("case"))).items():
         if count > 1:
             yield Problem(f"{source}: {case}", "one item for each case", f"{count} items", remedy)
 
@@ -52,6 +52,11 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _is_file_name(value: Any) -> bool:
+    """Masks are called so: one that leads into another folder would be written there."""
+    return _is_path(value) and not value.startswith(".") and not set(value) & set("/\\\0")
+
+
 def _are_structures(value: Any) -> bool:
     """{"lungs": [1, 2, 3], "infection": [3]}"""
     return isinstance(value, dict) and all(
@@ -61,6 +66,7 @@ def _are_structures(value: Any) -> bool:
 
 
 OPTIONAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "case": ("a text that may be a file's name: no folder, no dot at its head", _is_file_name),
     "fold": ("a whole number", lambda value: type(value) is int),
     "slice": (
         "the number of a slice along the third axis, counted from 0",

@@ -109,6 +109,14 @@ def test_every_fault_of_the_form_is_named_at_once(tmp_path):
     assert "g: expected one item for each case, found 2" in lines[8]
 
 
+@pytest.mark.parametrize("case", ["../p", "/tmp/p", "a/b", "a\\b", "", ".", "..", ".p", "p\0", 7, ["p"], None])
+def test_a_case_that_cannot_name_its_mask_is_refused(tmp_path, case):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"training": [], "testing": [{"image": "a.nii", "case": case}]}))
+    with pytest.raises(DataError, match=r"testing\[0\]: expected 'case': a text that may be a file's name"):
+        load_datalist(path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"training": {}}', '{"testing": []}'])
 def test_a_file_that_is_no_datalist_is_one_line(tmp_path, text):
     path = tmp_path / "list.json"
