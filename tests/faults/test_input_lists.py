@@ -48,6 +48,14 @@ FORMS = [
     ),
     row("no-image", "an item without image", CHECK, REFUSED, "[1]: expected 'image': a path", with_item(image=None)),
     row("image-number", "an image that is a number", CHECK, REFUSED, "[1]: expected 'image'", with_item(image=7)),
+    row(
+        "case-path",
+        "a case that leads out of the output folder",
+        CHECK,
+        REFUSED,
+        "[1]: expected 'case': a text that",
+        with_item(case="../../x"),
+    ),
     row("no-label", "training without a label", CHECK, REFUSED, "[1]: expected 'label': a path", with_item(label=None)),
     row(
         "fold-text",
