@@ -16,6 +16,7 @@ from pipeline.files import read_json
 
 OWN = ("bundle", "overlays", "evaluate")  # settings of a run that are no keys of its configuration
 SEED, FOLD = "seed", "fold"
+REMEDY = "See experiments/ for examples"
 
 
 @dataclass(frozen=True)
@@ -109,17 +110,13 @@ def load_grid(path: str | Path) -> Grid:
     alone).
 
     Raises:
-        DataError: no such file or form, no bundle, configuration files that are missing, two runs of one name.
+        DataError: no such file or form, no bundle, a baseline that is not run, configuration files that are
+            missing, two runs of one name.
     """
     content = read_json(path)
-    remedy = "See experiments/ for examples"
     if not isinstance(content, dict) or not isinstance(content.get("axes"), dict) or not content["axes"]:
-        raise DataError(Problem(str(path), "an object with 'axes'", type(content).__name__, remedy))
-    unknown = sorted(set(content) - {"name", "title", "common", "axes", "baseline", "ensemble"})
-    wrong = [axis for axis, levels in content["axes"].items() if not isinstance(levels, list | dict) or not levels]
-    problems = [Problem(f"{path}: {key}", "a known key", "an unknown one", remedy) for key in unknown]
-    problems += [Problem(f"{path}: axes: {axis}", "a list or an object", "neither", remedy) for axis in wrong]
-    if problems:
+        raise DataError(Problem(str(path), "an object with 'axes'", type(content).__name__, REMEDY))
+    if problems := _form_problems(content, str(path)) or _baseline_problems(content, str(path)):
         raise DataError(problems)
     runs = expand(content["axes"], content.get("common", {}), source=str(path))
     name = content.get("name", Path(path).stem)
@@ -130,6 +127,29 @@ def load_grid(path: str | Path) -> Grid:
         baseline={axis: str(level) for axis, level in content.get("baseline", {}).items()},
         ensemble=bool(content.get("ensemble", False)),
     )
+
+
+def _form_problems(content: Mapping[str, Any], source: str) -> list[Problem]:
+    unknown = sorted(set(content) - {"name", "title", "common", "axes", "baseline", "ensemble"})
+    problems = [Problem(f"{source}: {key}", "a known key", "an unknown one", REMEDY) for key in unknown]
+    for axis, levels in content["axes"].items():
+        if not isinstance(levels, list | dict) or not levels:
+            problems.append(Problem(f"{source}: axes: {axis}", "a list or an object", "neither", REMEDY))
+        elif isinstance(levels, dict) and not all(isinstance(own, dict) for own in levels.values()):
+            problems.append(Problem(f"{source}: axes: {axis}", "an object of settings for each level", "none", REMEDY))
+    for key in ("common", "baseline"):
+        if not isinstance(content.get(key, {}), dict):
+            problems.append(Problem(f"{source}: {key}", "an object", repr(content[key]), REMEDY))
+    return problems
+
+
+def _baseline_problems(content: Mapping[str, Any], source: str) -> list[Problem]:
+    """A baseline that no run has: the report would compare nothing with it."""
+    return [
+        Problem(f"{source}: baseline: {axis}", "a level of this axis", repr(level), "Name one of those that are run")
+        for axis, level in content.get("baseline", {}).items()
+        if str(level) not in map(str, content["axes"].get(axis, ()))
+    ]
 
 
 def expand(axes: Mapping[str, Any], common: Mapping[str, Any], *, source: str = "grid") -> tuple[Run, ...]:

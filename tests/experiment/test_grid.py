@@ -52,6 +52,11 @@ def test_settings_of_files_and_run_resolve_to_what_is_trained(tmp_path):
         ({"axes": {"alpha": [0]}, "comon": COMMON}, "comon"),
         ({"axes": {"alpha": [0]}, "common": {"bundle": "bundles/none"}}, "bundles/none/train.json"),
         ({"axes": {"alpha": [1, 1]}, "common": COMMON}, "2 runs"),
+        ({"axes": {"loss": {"CE": 1}}, "common": COMMON}, "axes: loss: expected an object of settings"),
+        ({"axes": {"alpha": [0]}, "common": "acdc"}, "common: expected an object"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "baseline": ["alpha"]}, "baseline: expected an object"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "baseline": {"alpha": 1}}, "baseline: alpha: expected a level"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "baseline": {"loss": "CE"}}, "baseline: loss: expected a level"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, content, words):
