@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.errors import printable
+
+logger = logging.getLogger("pipeline")
+
 
 def files_below(folder: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[Path]:
     """Every file below a folder, in no order; links are followed, and a circle of them ends.
 
-    Left out are names that begin with a dot (such as macOS' `._` files), __MACOSX and the folder `without`.
+    Left out are names that begin with a dot (such as macOS' `._` files), __MACOSX and the folder `without`; a folder
+    that may not be read is named in the log.
     """
     found: list[Path] = []
     seen = set() if without is None else {os.path.realpath(without)}
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_warn, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
@@ -24,6 +30,10 @@ def files_below(folder: str | os.PathLike, *, without: str | os.PathLike | None 
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return found
+
+
+def _warn(error: OSError) -> None:
+    logger.warning("%s cannot be read and is left out (%s)", printable(str(error.filename)), error.strerror)
 
 
 def files_in(folder: Path, suffix: str) -> list[Path]:

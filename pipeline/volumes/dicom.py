@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ UNEVEN = 0.05  # share of the slice distance by which a slice may lie off its pl
 
 
 def is_series_folder(path: str | Path) -> bool:
-    """Whether a folder directly holds DICOM files (part 10 of the standard: the mark DICM after 128 bytes)."""
+    """Whether a folder directly holds DICOM files (part 10 of the standard: the mark DICM after 128 bytes).
+
+    What may not be read is no DICOM file as far as anyone can tell.
+    """
     path = Path(path)
-    return path.is_dir() and any(_is_dicom(file) for file in _files(path))
+    with suppress(PermissionError):
+        return path.is_dir() and any(_is_dicom(file) for file in _files(path))
+    return False
 
 
 def series_folders(folder: str | Path) -> list[Path]:
@@ -65,6 +71,10 @@ def _readable(folder: str | Path) -> Iterator[None]:
 def _one_series(folder: Path) -> list[str]:
     import SimpleITK
 
+    closed = [file.name for file in _files(folder) if not os.access(file, os.R_OK)]
+    if closed:
+        found = f"{len(closed)} that may not be read, such as {closed[0]}"  # GDCM would leave it out without a word
+        raise DataError(Problem(str(folder), "a readable DICOM series", found, "Ask for the right to read them"))
     series = {
         uid: list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
         for uid in SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
@@ -137,6 +147,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_dicom(file: Path) -> bool:
-    with file.open("rb") as stream:
+    with suppress(PermissionError), file.open("rb") as stream:
         stream.seek(128)
         return stream.read(4) == b"DICM"
+    return False

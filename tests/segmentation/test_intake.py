@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from PIL import Image
 from pipeline.errors import DataError
 from pipeline.segmentation.intake import find_cases, inspect, pending
 from pipeline.volumes import nifti
+from pipeline.volumes.dicom import read_series
 
 VOXELS = np.random.default_rng(0).integers(0, 900, (16, 15, 4)).astype(np.int16)
 
@@ -175,6 +177,24 @@ def test_masks_of_an_earlier_call_do_not_change_the_names_of_cases(tmp_path: Pat
         good(tmp_path / "out" / f"{case['case']}.nii.gz")
     assert find_cases(tmp_path, exclude=tmp_path / "out") == first
     assert names(first) == ["monday_heart", "tuesday_heart"]
+
+
+def test_what_may_not_be_read_costs_no_other_case(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for folder in ("closed", "open"):
+        (tmp_path / folder).mkdir()
+        good(tmp_path / folder / "a.nii.gz")
+    good(tmp_path / "b.nii.gz")
+    series = dicom_series(tmp_path / "heart", VOXELS, np.eye(4))
+    last = max(series.iterdir())
+    for path in (tmp_path / "closed", tmp_path / "b.nii.gz", last):
+        path.chmod(0)
+    if os.access(last, os.R_OK):
+        pytest.skip("root may read every file")
+    assert sorted(names(find_cases(tmp_path))) == ["a", "b", "heart"]
+    assert f"{tmp_path / 'closed'} cannot be read and is left out" in caplog.text
+    with pytest.raises(DataError, match=f"1 that may not be read, such as {last.name}"):
+        read_series(series)
+    (tmp_path / "closed").chmod(0o700)
 
 
 def test_every_bad_input_is_named(tmp_path: Path) -> None:
