@@ -34,7 +34,8 @@ def list_images(folder_or_file: str | os.PathLike, *, without: str | os.PathLike
     root = Path(folder_or_file)
     looked_for = "an image (" + ", ".join(SUFFIXES) + ")"
     if root.is_file() and not suffix_of(root):
-        raise DataError(Problem(str(root), looked_for, "another kind of file", "Convert it to NIfTI"))
+        remedy = "Convert it to NIfTI, or give the folder that holds a DICOM series"
+        raise DataError(Problem(str(root), looked_for, "another kind of file", remedy))
     if root.is_file():
         return [{"image": str(root), "case": case_name(root)}]
     if not root.is_dir():
