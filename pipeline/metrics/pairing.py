@@ -19,6 +19,7 @@ from pipeline.metrics.masks import read_mask
 MASK_SUFFIX = re.compile(r"(?i)[_-](seg|segmentation|pred|prediction|mask|label|gt|trans)$")
 TRUTH_SUFFIX = re.compile(r"(?i)[_-](seg|segmentation|mask|label|gt)$")
 JPEG = (".jpg", ".jpeg")  # images, never masks: their compression changes label numbers
+FIRST_CHANNEL = "_0000"  # nnU-Net's images end so, and masks that are called like them; its true masks do not
 BY_CASE = "Name it by its case"
 ACDC_NAME = re.compile(r"(patient\d+)_frame(\d+)")
 
@@ -34,8 +35,8 @@ def pair_folders(
 ) -> tuple[list[dict[str, Any]], dict[str, int | list[int]]]:
     """Find the prediction of every true mask.
 
-    A prediction belongs to a case where its name, with or without a suffix such as _seg, _pred, _mask, _gt or _trans,
-    is the case's name, its image's or its label's; or where that is so of its folder's name and its own together
+    A prediction belongs to a case where its name, with or without a suffix such as _seg, _pred, _mask, _gt, _trans or
+    _0000, is the case's name, its image's or its label's; or where that is so of its folder's name and its own together
     (patient001/ED.nii.gz), or of its folder's name alone (patient001_ED/mask.nii.gz).
 
     Args:
@@ -178,7 +179,7 @@ def _pred_names(path: Path, folder: Path) -> list[str]:
     names += _with_and_without_suffix(stem)
     if parents:
         names += [*_with_and_without_suffix(f"{parents[-1]}_{stem}"), parents[-1]]
-    return names
+    return [*names, stem.removesuffix(FIRST_CHANNEL)]
 
 
 def _with_and_without_suffix(name: str) -> list[str]:

@@ -25,6 +25,7 @@ NAMES = {
     "folder and file": "{patient}/{phase}",
     "folder": "deep/{case}/mask",
     "upper case suffix": "{case}_SEG",
+    "nnU-Net's image": "{case}_0000",
 }
 
 
