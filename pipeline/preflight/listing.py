@@ -101,6 +101,9 @@ def read_listing(
         listing.problems.append(Finding("missing", problem))
         return listing
     _add_cases(listing, SECTIONS if section is None else (section,))
+    if not listing.listed:
+        problem = Problem(str(path), f"cases in {section or 'the list'}", "none", "Choose another section or list")
+        listing.problems.append(Finding("list", problem))
     return listing
 
 

@@ -37,7 +37,8 @@ def print_result(result: Result, console: Console | None = None) -> None:
 
 def summary(result: Result) -> str:
     """One line: how much was looked at, and what came of it."""
-    looked = f"{result.cases} cases, {result.files} files checked ({result.level}) in {result.seconds:.1f} s: "
+    looked = f"{_count(result.cases, 'case')}, {_count(result.files, 'file')} checked ({result.level})"
+    looked += f" in {result.seconds:.1f} s: "
     problems = _count(len(result.problems), "problem") if result.problems else "no problems"
     broken = f" in {_count(len(result.broken), 'case')}" if result.broken else ""
     looked += f"{problems}{broken}, {_count(len(result.warnings), 'warning')}."

@@ -178,3 +178,10 @@ def test_the_page_tells_of_every_check() -> None:
     assert {"readable", "axes", "grid", "labels", "duplicate", "extra"} < names
     page = (root / "docs" / "checks.md").read_text(encoding="utf-8")
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_a_section_without_cases_is_no_clean_one(tmp_path: Path) -> None:
+    datalist = good_set(tmp_path)
+    result = checked(tmp_path, datalist, section="testing", level="fast")
+    assert [finding.problem.expected for finding in result.problems] == ["cases in testing"]
+    assert not checked(tmp_path, datalist, level="fast").problems
