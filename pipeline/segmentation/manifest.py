@@ -38,11 +38,12 @@ def add_killed_runs(output: Path) -> int:
     return found
 
 
-def weights_of(runs: Sequence[Mapping[str, Any]], case: str) -> str | None:
-    """The sha256 of the weights that made a case's mask last, if any run says so."""
+def maker_of(runs: Sequence[Mapping[str, Any]], case: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """The run that made a case's mask last and its entry of the case, if any run says so."""
     for run in reversed(runs):
-        if any(found["case"] == case and found["outcome"] == "done" for found in run["cases"]):
-            return run["weights"]["sha256"]
+        for found in run["cases"]:
+            if found["case"] == case and found["outcome"] == "done":
+                return run, found
     return None
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import inspect
 from pipeline.segmentation.looker import Looker, TimedOutError
-from pipeline.segmentation.manifest import weights_of
+from pipeline.segmentation.manifest import maker_of
 from pipeline.segmentation.reasons import is_disk_full, root_cause
 from pipeline.segmentation.results import DONE, EXISTS, FAILED, TIMED_OUT, CaseResult
 from pipeline.segmentation.signals import time_limit
@@ -136,7 +136,7 @@ class Steps:
             timeout=self.settings.timeout or READING,
         )
         if seen.info is None:
-            result.outcome, result.reason = EXISTS, self._other_weights(result.case)
+            result.outcome, result.reason = EXISTS, self._made_otherwise(case)
             return
         if seen.damage:
             result.reason = f"the mask that was there was damaged ({seen.damage})"
@@ -201,11 +201,17 @@ class Steps:
             draw_preview(item["image"], case.mask, self.runner.labels, picture, **options)
             os.replace(picture, preview)
 
-    def _other_weights(self, case: str) -> str:
-        made_by = weights_of(self.runs, case)
-        if made_by is None or made_by == self.runner.weights_sha256:
+    def _made_otherwise(self, case: Case) -> str:
+        """Why the mask that is there may not be the one that is wanted; "" where it is, as far as the manifest says."""
+        if (made := maker_of(self.runs, case.result.case)) is None:
             return ""
-        return f"made by other weights, {made_by[:12]}; --overwrite does it again"
+        run, entry = made
+        image, own = str(first_name(entry["image"])), str(first_name(case.item["image"]))
+        if os.path.exists(image) and not os.path.samefile(image, own):
+            return f"made of another image, {image}; --overwrite does it again"
+        if (sha256 := run["weights"]["sha256"]) not in (None, self.runner.weights_sha256):
+            return f"made by other weights, {sha256[:12]}; --overwrite does it again"
+        return ""
 
 
 @contextmanager

@@ -252,7 +252,7 @@ def test_a_killed_run_is_told_by_the_next_one(tmp_path: Path, images: Path, bund
         if not pid:  # a run that is killed in the middle of its second case
             with workplace(out) as place:
                 place.note({"program": {}, "weights": {"sha256": "0" * 64}, "asked": 6, "ended": "killed", "cases": []})
-                place.note({"case": "a", "outcome": "done"})
+                place.note({"case": "a", "image": str(images / "a.nii.gz"), "outcome": "done"})
                 with (place.folder / "journal.jsonl").open("a") as stream:
                     stream.write('{"case": "b", "outc')
                 (place.masks / ".1234.b.nii.gz").write_bytes(b"half")

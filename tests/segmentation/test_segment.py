@@ -119,6 +119,20 @@ def test_an_error_inside_the_network_is_one_line(tmp_path: Path, bundle: Path) -
     assert visible(tmp_path / "out") == ["manifest.json"]
 
 
+def test_a_mask_of_another_image_of_the_same_name_is_told(tmp_path: Path, bundle: Path) -> None:
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+        acdc_like(tmp_path / day / "heart.nii.gz", VALUES)
+    run(tmp_path / "monday", tmp_path / "out", bundle)
+    _, lines = run(tmp_path / "tuesday", tmp_path / "out", bundle)
+    assert f"made of another image, {tmp_path / 'monday' / 'heart.nii.gz'}" in lines[1]
+    _, lines = run(tmp_path / "monday" / "heart.nii.gz", tmp_path / "out", bundle)
+    assert "made of" not in lines[1]
+    (tmp_path / "monday").rename(tmp_path / "moved")
+    _, lines = run(tmp_path / "moved", tmp_path / "out", bundle)
+    assert "made of" not in lines[1], "nothing is known of a file that is gone"
+
+
 def test_a_rerun_does_only_what_is_missing(tmp_path: Path, bundle: Path) -> None:
     for case in "ab":
         acdc_like(tmp_path / f"{case}.nii.gz", VALUES)
