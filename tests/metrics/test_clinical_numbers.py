@@ -124,5 +124,5 @@ def test_acdc_csv(tmp_path: Path) -> None:
         "Name,Dice LV,Volume LV,Err LV(ml),Dice RV,Volume RV,Err RV(ml),Dice MYO,Volume MYO,Err MYO(ml)"
     )
     assert lines[1] == "p1_ED,0.5,120,-30,0.5,160,0,0.5,110,10"
-    with pytest.raises(DataError, match="already"):
+    with pytest.raises(DataError, match="one that exists"):
         write_acdc_csv(two_patients(), path)

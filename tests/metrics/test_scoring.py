@@ -103,7 +103,7 @@ def test_written_scores_are_read_back(preds: Path, acdc_truth: Path, tmp_path: P
 def test_nothing_is_overwritten_unasked(preds: Path, acdc_truth: Path, tmp_path: Path) -> None:
     score(preds, acdc_truth, tmp_path)
     before = (tmp_path / "out" / "scores.json").read_bytes()
-    with pytest.raises(DataError, match="already") as caught:
+    with pytest.raises(DataError, match="one that exists") as caught:
         score(preds, acdc_truth, tmp_path)
     assert len(caught.value.problems) == 5
     assert (tmp_path / "out" / "scores.json").read_bytes() == before
