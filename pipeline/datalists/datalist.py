@@ -150,8 +150,8 @@ def check_no_leak(datalist: dict[str, Any]) -> None:
     """
     folds: dict[str, set] = {}
     for item in datalist["training"]:
-        folds.setdefault(_patient(item), set()).add(item.get("fold"))
-    tested = {_patient(item) for item in datalist.get("testing", [])}
+        folds.setdefault(patient_of(item), set()).add(item.get("fold"))
+    tested = {patient_of(item) for item in datalist.get("testing", [])}
     remedy = "Put all cases of a patient on one side"
     problems = [
         Problem(patient, "one fold", "folds " + ", ".join(sorted(map(str, found))), remedy)
@@ -168,15 +168,21 @@ def files_of(item: Mapping[str, Any]) -> list[str]:
     return names_of(item["image"]) + ([item["label"]] if item.get("label") else [])
 
 
+def name_of(item: Mapping[str, Any]) -> str:
+    """The name of an item: its "case", else its first file's."""
+    return str(item.get("case") or case_name(files_of(item)[0]))
+
+
+def patient_of(item: Mapping[str, Any]) -> str:
+    """The patient of an item; where none is named, each case counts as one."""
+    return str(item.get("patient") or name_of(item))
+
+
 def case_name(path: str | os.PathLike) -> str:
     """The file's name without its folder and without its suffix (.nii.gz is one suffix)."""
     name = os.path.basename(path)
     suffix = suffix_of(name) or os.path.splitext(name)[1]
     return name[: len(name) - len(suffix)]
-
-
-def _patient(item: dict[str, Any]) -> str:
-    return str(item.get("patient") or item.get("case") or case_name(files_of(item)[0]))
 
 
 def _check_folder(dataset_dir: str | os.PathLike, datalist: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.datalists import check_no_leak, load_datalist
-from pipeline.datalists.datalist import SECTIONS, case_name, files_of, full_path
+from pipeline.datalists.datalist import SECTIONS, files_of, full_path, name_of, patient_of
 from pipeline.errors import DataError, Problem
 from pipeline.preflight.result import Finding
 from pipeline.segmentation.intake import find_cases
@@ -147,9 +147,7 @@ def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
 
 def _case(item: Mapping[str, Any], section: str, images: list[str], label: str | None) -> Case:
     side = f"fold {item['fold']}" if section == "training" and "fold" in item else section
-    name = name_of(item)
-    patient = str(item.get("patient") or name)
-    return Case(name, side, patient, tuple(images), label, item.get("slice"), item.get("structures"))
+    return Case(name_of(item), side, patient_of(item), tuple(images), label, item.get("slice"), item.get("structures"))
 
 
 def _leaking(patient: str, listing: Listing) -> tuple[str, ...]:
@@ -170,8 +168,3 @@ def _full(path: str, root: Path) -> str | None:
     """The full path, None where nothing is there."""
     full = full_path(path, root)
     return full if os.path.exists(full) else None
-
-
-def name_of(item: Mapping[str, Any]) -> str:
-    """The name of a list's item: its "case", else its file's."""
-    return str(item.get("case") or case_name(files_of(dict(item))[0]))
