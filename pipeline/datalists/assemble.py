@@ -13,9 +13,9 @@ from typing import Any
 from pipeline import __version__
 from pipeline.datalists import splits
 from pipeline.datalists.datalist import SECTIONS, case_name, check_no_leak, files_of
-from pipeline.datalists.folders import natural
 from pipeline.errors import DataError, Problem
 from pipeline.structures import numbers_of
+from pipeline.volumes.names import natural
 
 UNNAMED = (
     "no rule for patients was given, so every case counts as a patient of its own. If cases share a patient, name the "

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.datalists.assemble import assemble, summary
-from pipeline.datalists.folders import entries_of, files_in, natural
+from pipeline.datalists.folders import entries_of, files_in
 from pipeline.errors import DataError, Problem
+from pipeline.volumes.names import natural
 
 __all__ = ["MODALITIES", "build", "summary"]
 

@@ -1,11 +1,12 @@
-"""What lies in a folder: its files, links followed once, and in what order they are counted."""
+"""What lies in a folder: its files, links followed once."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from pipeline.volumes.names import natural
 
 
 def files_below(folder: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[Path]:
@@ -31,11 +32,6 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
     files = folder.iterdir() if folder.is_dir() else ()
     named = [path for path in files if path.name.lower().endswith(suffix.lower()) and not path.name.startswith(".")]
     return sorted(filter(Path.is_file, named), key=natural)
-
-
-def natural(name: str | os.PathLike) -> list[tuple[int, int | str]]:
-    """A sorting key that counts: slice_9 comes before slice_10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", os.fspath(name)) if part]
 
 
 def entries_of(folder: Path) -> str:
