@@ -52,13 +52,10 @@ def save_datalist(datalist: dict[str, Any], path: str | os.PathLike, *, overwrit
     Raises:
         DataError: the form is wrong, a patient is on two sides, or the file is already there.
     """
-    path = Path(path)
     problems = list(form_problems(datalist, str(path)))
     if problems:
         raise DataError(problems)
     check_no_leak(datalist)
-    if path.exists() and not overwrite:
-        raise DataError(Problem(str(path), "no file yet", "an existing one", "Give --overwrite or another output file"))
     return write_text(path, _to_json(datalist), overwrite=overwrite)
 
 
