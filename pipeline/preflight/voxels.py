@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import label_pictures
+from pipeline.segmentation.inspection import type_fault
 from pipeline.volumes import has_geometry, is_nifti, is_picture, read_image
 from pipeline.volumes.nifti import nifti_parts
 
@@ -64,10 +65,9 @@ def measure(
     size = int(np.prod(shape[:2]))
     done = 0
     for part in _parts(Path(path), is_label):
-        if part.dtype.names or part.dtype.kind not in "iufb":
-            found = f"{'colour' if part.dtype.names else part.dtype} voxels"
-            remedy = "Convert it to a grey-scale volume"
-            raise DataError(Problem(str(path), "one real number per voxel", found, remedy))
+        fault = type_fault(part.dtype)
+        if fault:
+            raise DataError(Problem(str(path), *fault))
         if None in meters:
             meters[None].update(part)
         for index in range(done // size, (done + part.size - 1) // size + 1) if len(meters) > (None in meters) else ():

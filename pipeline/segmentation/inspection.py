@@ -180,24 +180,40 @@ def _shape_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
         return "a volume with three axes, or four with time", f"shape {size}", "Split it into single volumes"
     if min(shape[:2]) < 2:
         return "at least two voxels along both in-plane axes", f"shape {size}", "Check the export"
-    if index is not None and (len(shape) > 3 or not 0 <= index < (*shape, 1)[2]):
-        return f"a volume with a slice {index}, counted from 0", f"shape {size}", "Build the datalist again"
-    return None
+    return slice_fault(shape, index)
+
+
+def slice_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
+    """Why an image has no such slice; with None there is nothing to fault."""
+    if index is None or (len(shape) < 4 and 0 <= index < (*shape, 1)[2]):
+        return None
+    found = "shape " + " x ".join(map(str, shape))
+    return f"a volume with a slice {index}, counted from 0", found, "Build the datalist again"
 
 
 def _value_fault(parts: Iterable[np.ndarray]) -> Fault | None:
     """What is wrong with the values; every part is read, so that a damaged file is known as such."""
     low, high, bad = np.inf, -np.inf, 0
-    odd = ""
+    odd = None
     for part in parts:
-        if part.dtype.names or part.dtype.kind not in "iufb":
-            odd = "colour" if part.dtype.names else str(part.dtype)
-        elif part.size:
+        odd = type_fault(part.dtype)
+        if part.size and not odd:
             if part.dtype.kind == "f":
                 bad += part.size - int(np.count_nonzero(np.isfinite(part)))
             low, high = min(low, float(part.min())), max(high, float(part.max()))
-    if odd:
-        return "one real number per voxel", f"{odd} voxels", "Convert it to a grey-scale volume"
+    return odd or range_fault(low, high, bad)
+
+
+def type_fault(dtype: np.dtype) -> Fault | None:
+    """Why voxels of a type are none of an image or a mask."""
+    if dtype.names or dtype.kind not in "iufb":
+        kind = "colour" if dtype.names else str(dtype)
+        return "one real number per voxel", f"{kind} voxels", "Convert it to a grey-scale volume"
+    return None
+
+
+def range_fault(low: float, high: float, bad: int) -> Fault | None:
+    """What is wrong with an image of these values; `bad` is the number of voxels that are NaN or infinite."""
     if bad:
         return "finite intensities", f"{bad} voxels that are NaN or infinite", "Repair the file or leave it out"
     if low == high:
