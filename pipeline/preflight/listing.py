@@ -16,8 +16,6 @@ from pipeline.preflight.result import Finding
 from pipeline.segmentation.intake import find_cases
 from pipeline.volumes import names_of
 
-Target = str | Path | Iterable[Mapping[str, Any]]
-
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -69,29 +67,25 @@ class Listing:
 
 
 def read_listing(
-    target: Target, dataset_dir: str | Path | None = None, *, section: Literal["training", "testing"] | None = None
+    target: str | Path, dataset_dir: str | Path | None = None, *, section: Literal["training", "testing"] | None = None
 ) -> Listing:
     """The cases of a datalist (or of a folder with a datalist.json), else the images below a folder.
 
     Args:
-        target: the list or the folder; or cases, as `pipeline.segmentation.intake.find_cases` gives them.
+        target: the list, the folder or a single image.
         dataset_dir: what the list's paths are relative to; without it the list's own folder.
         section: look at this one alone; leaks are looked for in the whole list all the same.
 
     Returns:
         cases whose files are all there; the others are told among its problems.
     """
-    if not isinstance(target, str | Path):
-        listing = Listing("the images", Path.cwd(), _datalist_of(target))
-        _add_cases(listing, SECTIONS)
-        return listing
     path = Path(target)
     if (path / "datalist.json").is_file():
         path = path / "datalist.json"
     is_list = path.suffix.lower() == ".json"
     listing = Listing(str(path), Path(dataset_dir or (path.parent if is_list or path.is_file() else path)))
     try:
-        listing.datalist = load_datalist(path) if is_list else _datalist_of(find_cases(path))
+        listing.datalist = load_datalist(path) if is_list else _images_of(path)
     except DataError as error:
         listing.problems = [Finding("list", problem) for problem in error.problems]
         return listing
@@ -104,13 +98,9 @@ def read_listing(
     return listing
 
 
-def _datalist_of(cases: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _images_of(path: Path) -> dict[str, Any]:
     """Images without labels, as what is to be segmented."""
-    found = []
-    for case in cases:
-        paths = [os.path.abspath(path) for path in names_of(case["image"])]
-        found.append({**case, "image": paths if len(paths) > 1 else paths[0]})
-    return {"training": [], "testing": found}
+    return {"training": [], "testing": [{**case, "image": os.path.abspath(case["image"])} for case in find_cases(path)]}
 
 
 def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
