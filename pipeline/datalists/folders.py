@@ -42,6 +42,6 @@ def entries_of(folder: Path) -> str:
     return some(names, 5) or "an empty folder"
 
 
-def some(names: Sequence[str], most: int) -> str:
-    """The first of many names, for a line."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def some(names: Sequence[object], most: int = 8) -> str:
+    """The first of many names or numbers, for a line."""
+    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
