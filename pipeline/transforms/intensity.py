@@ -11,11 +11,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from pipeline.intensity_scale import Scale, scale_of
+from pipeline.intensity_scale import Scale, scale_of, window_ends
 
 logger = logging.getLogger("pipeline")
-
-OFFSET = 1024.0  # what DICOM's unsigned storage adds to HU
 
 
 class HounsfieldWindowd(MapTransform):
@@ -49,13 +47,7 @@ class HounsfieldWindowd(MapTransform):
         return d
 
     def _windowed(self, image: torch.Tensor, scale: Scale) -> torch.Tensor:
-        ends = {
-            Scale.HOUNSFIELD: (self.low, self.high),
-            Scale.SHIFTED: (self.low + OFFSET, self.high + OFFSET),
-            Scale.GREY: (0.0, 255.0),
-            Scale.UNIT: (0.0, 1.0),
-        }
-        low, high = ends[scale]
+        low, high = window_ends(scale, self.low, self.high)
         image = image.to(torch.float32, copy=True)
         return image.sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1.0, 1.0)
 
