@@ -15,7 +15,7 @@ from pipeline import volumes
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import corner_displacement, rescaled, stated_affine
 from pipeline.preflight.voxels import Piece, measure, quick_digest
-from pipeline.segmentation.inspection import inspect
+from pipeline.segmentation.inspection import inspect, shape_fault
 from pipeline.volumes.nifti import gzip_damage, load_nifti
 from pipeline.volumes.sizes import claimed_size, is_too_short
 
@@ -123,12 +123,11 @@ def _read_grid(found: Scan) -> None:
 
 
 def _check_shape(found: Scan, job: Job) -> None:
-    if not 2 <= len(found.shape) <= (3 if job.is_label else 4) or 0 in found.shape:
-        expected = "a label map with three axes" if job.is_label else "a volume with three axes, or four with time"
-        raise RefusedError(Problem(found.file, expected, f"shape {_size(found)}", "Split it into single volumes"))
-    if min(found.shape[:2]) < 2:
-        expected = "at least two voxels along both in-plane axes"
-        raise RefusedError(Problem(found.file, expected, f"shape {_size(found)}", "Check the export"))
+    fault = shape_fault(found.shape)
+    if job.is_label and len(found.shape) == 4:
+        fault = "a label map with three axes", f"shape {_size(found)}", "Split it into single volumes"
+    if fault:
+        raise RefusedError(Problem(found.file, *fault))
 
 
 def _check_size(found: Scan) -> None:

@@ -89,7 +89,7 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1, max_me
 
 def _inspect(path: Path, index: int | None, channels: int) -> ImageInfo:
     shape, parts = _parts(path)
-    fault = _shape_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
+    fault = shape_fault(shape) or slice_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
     if fault:
         raise DataError(Problem(str(path), *fault))
     frames = shape[3] if len(shape) > 3 and shape[3] != channels else 1
@@ -174,13 +174,14 @@ def _chosen(parts: Iterable[np.ndarray], shape: tuple[int, ...], index: int | No
         done += part.size
 
 
-def _shape_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
-    size = " x ".join(map(str, shape))
+def shape_fault(shape: tuple[int, ...]) -> Fault | None:
+    """Why a shape is none of an image."""
+    found = "shape " + " x ".join(map(str, shape))
+    if len(shape) > 1 and min(shape[:2]) < 2:
+        return "at least two voxels along both in-plane axes", found, "Check the export"
     if not 2 <= len(shape) <= 4 or min(shape) < 1:
-        return "a volume with three axes, or four with time", f"shape {size}", "Split it into single volumes"
-    if min(shape[:2]) < 2:
-        return "at least two voxels along both in-plane axes", f"shape {size}", "Check the export"
-    return slice_fault(shape, index)
+        return "a volume with three axes, or four with time", found, "Split it into single volumes"
+    return None
 
 
 def slice_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
