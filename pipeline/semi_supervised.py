@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from pipeline.datalists import items as listed_items
@@ -72,18 +71,13 @@ class HideLabeld(MapTransform):
     """Make the label of an unlabelled item one channel of UNLABELLED (255), which CompoundLoss knows.
 
     Args:
-        keys: what was loaded as the label (the image itself, see `items`).
-        flag: key that tells whether the item is unlabelled; where it is missing the label stays.
+        keys: what was loaded as the label (the image itself, see `items`); without the item's "unlabelled" it stays.
     """
-
-    def __init__(self, keys: KeysCollection, *, flag: str = "unlabelled", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.flag = flag
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item, its label blanked where it is unlabelled."""
         d = dict(data)
-        if d.get(self.flag, False):
+        if d.get("unlabelled"):
             for key in self.key_iterator(d):
                 d[key] = torch.full_like(d[key][:1], UNLABELLED)
         return d

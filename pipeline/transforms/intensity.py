@@ -29,10 +29,8 @@ class HounsfieldWindowd(MapTransform):
         window: HU that become -1 and 1; values beyond are cut off.
     """
 
-    def __init__(
-        self, keys: KeysCollection, window: Sequence[float] = (-1250.0, 250.0), allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, window: Sequence[float] = (-1250.0, 250.0)) -> None:
+        super().__init__(keys)
         self.low, self.high = (float(value) for value in window)
         if not self.low < self.high:
             raise ValueError(f"the window must rise, got {self.low:g}..{self.high:g} HU")
