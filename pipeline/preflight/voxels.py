@@ -62,19 +62,18 @@ def measure(
         DataError: unreadable, truncated, damaged, or more than one real number per voxel.
     """
     meters = {index: _Meter(is_label) for index in indices}
-    size = int(np.prod(shape[:2]))
-    done = 0
+    size, first = int(np.prod(shape[:2])), 0
     for part in _parts(Path(path), is_label):
         fault = type_fault(part.dtype)
         if fault:
             raise DataError(Problem(str(path), *fault))
-        if None in meters:
-            meters[None].update(part)
-        for index in range(done // size, (done + part.size - 1) // size + 1) if len(meters) > (None in meters) else ():
-            if index in meters:
-                start = index * size - done
-                meters[index].update(part[max(start, 0) : start + size])
-        done += part.size
+        slices = part.reshape(-1, size)
+        for index, meter in meters.items():
+            if index is None:
+                meter.update(part)
+            elif first <= index < first + len(slices):
+                meter.update(slices[index - first])
+        first += len(slices)
     return {index: meter.result() for index, meter in meters.items()}
 
 
@@ -94,7 +93,7 @@ def quick_digest(path: str | Path) -> str:
 
 
 def _parts(path: Path, is_label: bool) -> Iterator[np.ndarray]:
-    """Flat arrays, first axis fastest."""
+    """Flat arrays of whole slices, first axis fastest."""
     if is_nifti(path):
         yield from nifti_parts(path)
     elif is_label and not has_geometry(path):
