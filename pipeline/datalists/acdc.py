@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import splits
-from pipeline.datalists.assemble import fold_table, kept_together, provenance
+from pipeline.datalists.assemble import provenance
 from pipeline.datalists.datalist import SECTIONS, check_no_leak, full_path
 from pipeline.datalists.folders import entries_of
+from pipeline.datalists.summaries import fold_table, kept_together
 from pipeline.errors import DataError, Problem
 from pipeline.volumes import read_image
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalists.assemble import assemble, summary
+from pipeline.datalists.assemble import assemble
 from pipeline.datalists.folders import entries_of, files_in
+from pipeline.datalists.summaries import summary
 from pipeline.errors import DataError, Problem
 from pipeline.volumes.dicom import slice_height
 from pipeline.volumes.names import natural

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalists.assemble import assemble, check_shapes, summary
+from pipeline.datalists.assemble import assemble
 from pipeline.datalists.numbering import listed, target_labels
 from pipeline.datalists.partners import find_files, pair
+from pipeline.datalists.shapes import check_shapes
+from pipeline.datalists.summaries import summary
 from pipeline.errors import DataError, Problem
 from pipeline.volumes import names_of
 
