@@ -10,7 +10,7 @@ from pipeline.preflight.listing import Case
 from pipeline.preflight.result import Told
 from pipeline.preflight.scan import Scan
 from pipeline.preflight.voxels import Piece
-from pipeline.segmentation.inspection import range_fault, slice_fault
+from pipeline.volumes.faults import range_fault, slice_fault
 
 HUGE = 1e6  # no scanner writes such values; float32 statistics suffer from them
 FEW = 8  # an image with fewer different values than that is likely a mask

@@ -15,7 +15,8 @@ from pipeline import volumes
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import corner_displacement, rescaled, stated_affine
 from pipeline.preflight.voxels import Piece, measure, quick_digest
-from pipeline.segmentation.inspection import inspect, shape_fault
+from pipeline.segmentation.inspection import inspect
+from pipeline.volumes.faults import shape_fault
 from pipeline.volumes.nifti import gzip_damage, load_nifti
 from pipeline.volumes.sizes import claimed_size, is_too_short
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import label_pictures
-from pipeline.segmentation.inspection import type_fault
 from pipeline.volumes import has_geometry, is_nifti, is_picture, read_image
+from pipeline.volumes.faults import type_fault
 from pipeline.volumes.nifti import nifti_parts
 
 MOST = 256  # different numbers of a label, or values of an image, that are kept

@@ -14,6 +14,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import corner_displacement
 from pipeline.segmentation.memory import check_memory
 from pipeline.volumes import affine, has_geometry, is_nifti, names_of, spacing, trimmed
+from pipeline.volumes.faults import Fault, range_fault, shape_fault, slice_fault, type_fault
 from pipeline.volumes.itk import read_itk
 from pipeline.volumes.names import Names
 from pipeline.volumes.nifti import load_nifti, nifti_parts
@@ -21,8 +22,6 @@ from pipeline.volumes.pictures import read_picture_folder
 
 MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
 GRID_MM = 0.01  # as far as the corners of two channels may lie apart
-
-Fault = tuple[str, str, str]  # what was expected, what was found, the remedy
 
 
 @dataclass(frozen=True)
@@ -174,24 +173,6 @@ def _chosen(parts: Iterable[np.ndarray], shape: tuple[int, ...], index: int | No
         done += part.size
 
 
-def shape_fault(shape: tuple[int, ...]) -> Fault | None:
-    """Why a shape is none of an image."""
-    found = "shape " + " x ".join(map(str, shape))
-    if len(shape) > 1 and min(shape[:2]) < 2:
-        return "at least two voxels along both in-plane axes", found, "Check the export"
-    if not 2 <= len(shape) <= 4 or min(shape) < 1:
-        return "a volume with three axes, or four with time", found, "Split it into single volumes"
-    return None
-
-
-def slice_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
-    """Why an image has no such slice; with None there is nothing to fault."""
-    if index is None or (len(shape) < 4 and 0 <= index < (*shape, 1)[2]):
-        return None
-    found = "shape " + " x ".join(map(str, shape))
-    return f"a volume with a slice {index}, counted from 0", found, "Build the datalist again"
-
-
 def _value_fault(parts: Iterable[np.ndarray]) -> Fault | None:
     """What is wrong with the values; every part is read, so that a damaged file is known as such."""
     low, high, bad = np.inf, -np.inf, 0
@@ -203,20 +184,3 @@ def _value_fault(parts: Iterable[np.ndarray]) -> Fault | None:
                 bad += part.size - int(np.count_nonzero(np.isfinite(part)))
             low, high = min(low, float(part.min())), max(high, float(part.max()))
     return odd or range_fault(low, high, bad)
-
-
-def type_fault(dtype: np.dtype) -> Fault | None:
-    """Why voxels of a type are none of an image or a mask."""
-    if dtype.names or dtype.kind not in "iufb":
-        kind = "colour" if dtype.names else str(dtype)
-        return "one real number per voxel", f"{kind} voxels", "Convert it to a grey-scale volume"
-    return None
-
-
-def range_fault(low: float, high: float, bad: int) -> Fault | None:
-    """What is wrong with an image of these values; `bad` is the number of voxels that are NaN or infinite."""
-    if bad:
-        return "finite intensities", f"{bad} voxels that are NaN or infinite", "Repair the file or leave it out"
-    if low == high:
-        return "an image with contrast", f"the value {low:g} everywhere", "Check the export"
-    return None
