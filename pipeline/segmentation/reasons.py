@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.endings import NO_SPACE
+from pipeline.endings import NO_SPACE, chain
 from pipeline.errors import DataError
 
 NO_ENTRY = "is not defined in the config"  # MONAI's words for a reference to nothing; why it looked lies further in
@@ -16,8 +15,8 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
 
     With `name_files` the file of each problem is named: where a case has several.
     """
-    chain = list(_chain(error))
-    error = next((one for one in chain if NO_ENTRY in str(one)), chain[-1])
+    found = list(chain(error))
+    error = next((one for one in found if isinstance(one, DataError) or NO_ENTRY in str(one)), found[-1])
     if isinstance(error, DataError):
         named = [f"{Path(p.file).name}: " if name_files else "" for p in error.problems]
         told = [f"expected {p.expected}, found {p.found}" for p in error.problems]
@@ -29,11 +28,4 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that caused it, says that there is no room left for a file."""
-    return any(isinstance(one, OSError) and one.errno in NO_SPACE for one in _chain(error))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    yield error
-    while not isinstance(error, DataError) and (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-        yield error
+    return any(isinstance(one, OSError) and one.errno in NO_SPACE for one in chain(error))
