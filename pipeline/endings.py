@@ -116,7 +116,7 @@ def explain(
         error: what ended a command; MONAI wraps it several times.
         settings, go_on: as `install` takes them.
     """
-    for one in _chain(error):
+    for one in chain(error):
         text = _text(one)
         if isinstance(one, DataError):
             return 2, text
@@ -163,7 +163,8 @@ def leave(code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on to the first."""
     one: BaseException | None = error
     while one is not None:
         yield one

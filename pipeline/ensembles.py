@@ -28,7 +28,6 @@ class EnsembleInferer(Inferer):
             The first one's weights are those that the network has already.
         dropout_samples: passes with dropout left on (Gal and Ghahramani, ICML 2016, arXiv:1506.02142); 0 for none.
         sigmoid: each channel is one structure; else the channels are classes that exclude one another.
-        seed: of the dropout; equal seeds give equal answers.
     """
 
     def __init__(
@@ -38,14 +37,12 @@ class EnsembleInferer(Inferer):
         checkpoints: str | Sequence[str] = (),
         dropout_samples: int = 0,
         sigmoid: bool = False,
-        seed: int = 0,
     ) -> None:
         super().__init__()
         self.inferer = inferer
         self.further = [] if isinstance(checkpoints, str) else [str(path) for path in checkpoints][1:]
         self.dropout_samples = dropout_samples
         self.sigmoid = sigmoid
-        self.seed = seed
         self._states: list[dict[str, torch.Tensor]] = []
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
@@ -59,7 +56,7 @@ class EnsembleInferer(Inferer):
         if not self._states and self.further:
             self._states = _read_states(network, self.further)
         total, number = None, 0
-        with _dropout(network, self.dropout_samples, self.seed):
+        with _dropout(network, self.dropout_samples):
             for state in [None, *self._states]:
                 with _weights(network, state):
                     for _ in range(max(1, self.dropout_samples)):
@@ -172,8 +169,8 @@ def _weights(network: nn.Module, state: dict[str, torch.Tensor] | None) -> Itera
 
 
 @contextlib.contextmanager
-def _dropout(network: nn.Module, samples: int, seed: int) -> Iterator[None]:
-    """Dropout layers, and nothing else, in training mode, with random numbers of their own."""
+def _dropout(network: nn.Module, samples: int) -> Iterator[None]:
+    """Dropout layers, and nothing else, in training mode, with random numbers of their own: the same in each call."""
     if samples < 1:
         yield
         return
@@ -183,7 +180,7 @@ def _dropout(network: nn.Module, samples: int, seed: int) -> Iterator[None]:
         raise DataError(Problem("dropout_samples", "a network with dropout", "none in this one", remedy))
     modes = [layer.training for layer in layers]
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         for layer in layers:
             layer.train()
         try:

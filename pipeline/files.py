@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,18 +26,26 @@ def refuse_existing(paths: Iterable[str | Path]) -> None:
         raise DataError(there)
 
 
-def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
-    """Write by way of a temporary name in the same folder; raises DataError for a file that may not be replaced."""
-    path = Path(path)
-    if not overwrite:
-        refuse_existing([path])
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """A name for an unfinished file in the folder of `path`, which is made; what was written takes the place of `path`
+    at the end of the block, and is removed where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
+    """Write a file whole or not at all; raises DataError for one that may not be replaced."""
+    path = Path(path)
+    if not overwrite:
+        refuse_existing([path])
+    with unfinished(path) as temporary:
+        temporary.write_bytes(content)
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+OFFSET = 1024.0  # what DICOM's unsigned storage adds to HU
 BELOW_ZERO = -50.0  # resampling may undershoot grey levels a little; air and lung lie far lower in HU
 GREY_LEVELS = 300.0
 
@@ -24,3 +25,14 @@ def scale_of(low: float, high: float) -> Scale:
     if high > GREY_LEVELS:
         return Scale.SHIFTED
     return Scale.GREY if high > 1.0 else Scale.UNIT
+
+
+def window_ends(scale: Scale, low: float, high: float) -> tuple[float, float]:
+    """What the ends of a window of Hounsfield units are in an image; one in grey levels was windowed so before."""
+    ends = {
+        Scale.HOUNSFIELD: (low, high),
+        Scale.SHIFTED: (low + OFFSET, high + OFFSET),
+        Scale.GREY: (0.0, 255.0),
+        Scale.UNIT: (0.0, 1.0),
+    }
+    return ends[scale]

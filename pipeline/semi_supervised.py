@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from pipeline.datalists import items as listed_items
 from pipeline.datalists import list_images, load_datalist
+from pipeline.datalists.datalist import patient_of
 from pipeline.errors import DataError, Problem
 from pipeline.losses.compound import UNLABELLED
 
@@ -50,8 +50,8 @@ def items(
         raise DataError(Problem("labelled_share", "a number above 0, at most 1", str(labelled_share), remedy))
     side = listed_items(datalist, dataset_dir=dataset_dir, fold=fold, side="train")
     chosen = _some_patients(side, labelled_share, seed)
-    labelled = [item for item in side if _patient(item) in chosen]
-    others = [item for item in side if _patient(item) not in chosen]
+    labelled = [item for item in side if patient_of(item) in chosen]
+    others = [item for item in side if patient_of(item) not in chosen]
     others += _listed_without_label(datalist, dataset_dir, fold)
     others += list_images(folder) if folder else []
     if not others:
@@ -71,25 +71,20 @@ class HideLabeld(MapTransform):
     """Make the label of an unlabelled item one channel of UNLABELLED (255), which CompoundLoss knows.
 
     Args:
-        keys: what was loaded as the label (the image itself, see `items`).
-        flag: key that tells whether the item is unlabelled; where it is missing the label stays.
+        keys: what was loaded as the label (the image itself, see `items`); without the item's "unlabelled" it stays.
     """
-
-    def __init__(self, keys: KeysCollection, *, flag: str = "unlabelled", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.flag = flag
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item, its label blanked where it is unlabelled."""
         d = dict(data)
-        if d.get(self.flag, False):
+        if d.get("unlabelled"):
             for key in self.key_iterator(d):
                 d[key] = torch.full_like(d[key][:1], UNLABELLED)
         return d
 
 
 def _some_patients(side: Sequence[Mapping[str, Any]], share: float, seed: int) -> set[str]:
-    patients = sorted({_patient(item) for item in side})
+    patients = sorted({patient_of(item) for item in side})
     number = max(1, round(share * len(patients)))
     return set(np.random.default_rng(seed).permutation(patients)[:number].tolist())
 
@@ -101,13 +96,9 @@ def _listed_without_label(
     if not content.get("unlabelled"):
         return []
     held_out = listed_items(content, dataset_dir=dataset_dir, fold=fold, side="validation")
-    forbidden = {_patient(item) for item in held_out}
+    forbidden = {patient_of(item) for item in held_out}
     found = listed_items({**content, "testing": content["unlabelled"]}, dataset_dir=dataset_dir, section="testing")
-    return [item for item in found if _patient(item) not in forbidden]
-
-
-def _patient(item: Mapping[str, Any]) -> str:
-    return str(item.get("patient", item["case"]))
+    return [item for item in found if patient_of(item) not in forbidden]
 
 
 def _item(item: Mapping[str, Any], label: Any, unlabelled: bool) -> dict[str, Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
-from pipeline.volumes import write_mask
+from pipeline.transforms.save import SaveOnGridd
 
 ENDING = "_entropy.nii.gz"
 
@@ -36,18 +34,16 @@ def entropy(logits: torch.Tensor, *, sigmoid: bool = False) -> torch.Tensor:
     return torch.special.entr(logits.softmax(dim=0)).sum(dim=0) / math.log(logits.shape[0])
 
 
-class SaveEntropyd(MapTransform):
-    """Write OUTPUT/CASE_entropy.nii.gz, float32, on the image's own grid, before the logits become a mask.
+class SaveEntropyd(SaveOnGridd):
+    """Write OUTPUT/CASE_entropy.nii.gz, float32, before the logits become a mask.
 
-    Of an item with "slice" it has the grid of this one slice. The path is added to the item's "maps". Voxels beyond the
-    working grid take the nearest value.
+    The path is added to the item's "maps". Voxels beyond the working grid take the nearest value.
 
     Args:
         keys: logits (classes, x, y, z) on the grid of `ref_key`.
-        output_dir: folder; made where it is missing.
         ref_key: the preprocessed image; its `affine`, `original_affine` and `spatial_shape` tell both grids.
         sigmoid: as in `entropy`.
-        overwrite: whether an existing map is replaced.
+        output_dir, overwrite: as `SaveOnGridd` takes them.
     """
 
     def __init__(
@@ -58,24 +54,16 @@ class SaveEntropyd(MapTransform):
         sigmoid: bool = False,
         overwrite: bool = False,
     ) -> None:
-        super().__init__(keys)
-        self.output_dir = Path(output_dir)
-        self.ref_key = ref_key
+        super().__init__(keys, output_dir, ref_key, overwrite)
         self.sigmoid = sigmoid
-        self.overwrite = overwrite
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        reference = d[self.ref_key]
-        like = reference.meta["filename_or_obj"]
-        index = int(d["slice"]) if d.get("slice") is not None else None
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             logits = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
-            values = _on_original_grid(entropy(logits, sigmoid=self.sigmoid).cpu().numpy(), reference)
-            path = self.output_dir / f"{d.get('case')}{ENDING}"
-            write_mask(values, like, path, index=index, dtype=np.float32, overwrite=self.overwrite)
-            d["maps"] = [*d.get("maps", []), str(path)]
+            values = _on_original_grid(entropy(logits, sigmoid=self.sigmoid).cpu().numpy(), d[self.ref_key])
+            path = self.write(values, f"{d.get('case')}{ENDING}", d, np.float32)
+            d["maps"] = [*d.get("maps", []), path]
         return d
 
 

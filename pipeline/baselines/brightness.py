@@ -8,6 +8,7 @@ import numpy as np
 
 METHODS = ("otsu", "region_growing", "watershed", "gaussian_mixture")
 SAMPLES = 50_000  # voxels that a mixture is fitted to
+SHALLOW = 0.05  # of the strongest gradient: basins less deep join their neighbours
 
 
 def otsu(image: np.ndarray, region: np.ndarray, *, classes: int) -> np.ndarray:
@@ -24,10 +25,10 @@ def otsu(image: np.ndarray, region: np.ndarray, *, classes: int) -> np.ndarray:
     return region & (image > _threshold(image[region], classes))
 
 
-def gaussian_mixture(image: np.ndarray, region: np.ndarray, *, classes: int, seed: int = 0) -> np.ndarray:
+def gaussian_mixture(image: np.ndarray, region: np.ndarray, *, classes: int) -> np.ndarray:
     """Voxels of `region` that most likely come from the brightest of `classes` normal distributions (EM, scikit-learn).
 
-    Fitted to at most 50 000 voxels, drawn with `seed`. A voxel darker than the second brightest mean never counts,
+    Fitted to at most 50 000 voxels, always the same ones. A voxel darker than the second brightest mean never counts,
     however wide the brightest distribution is. Arguments and result as in `otsu`.
     """
     from sklearn.mixture import GaussianMixture
@@ -35,11 +36,11 @@ def gaussian_mixture(image: np.ndarray, region: np.ndarray, *, classes: int, see
     values = image[region]
     if len(np.unique(values[:: max(1, len(values) // SAMPLES)])) < classes:
         return np.zeros_like(region)
-    sample = np.random.default_rng(seed).choice(values, min(len(values), SAMPLES), replace=False).astype(np.float64)
+    sample = np.random.default_rng(0).choice(values, min(len(values), SAMPLES), replace=False).astype(np.float64)
     centre, scale = sample.mean(), sample.std()
     sample = (sample - centre) / scale
     quantiles = np.quantile(sample, (np.arange(classes) + 0.5) / classes)
-    model = GaussianMixture(classes, means_init=quantiles[:, None], random_state=seed).fit(sample[:, None])
+    model = GaussianMixture(classes, means_init=quantiles[:, None], random_state=0).fit(sample[:, None])
     second, brightest = np.argsort(model.means_[:, 0])[-2:]
     ladder = np.linspace(sample.min(), sample.max(), 1024)
     taken = (model.predict(ladder[:, None]) == brightest) & (ladder > model.means_[second, 0])
@@ -69,15 +70,12 @@ def region_growing(image: np.ndarray, seeds: np.ndarray, *, region: np.ndarray, 
     return region & (SimpleITK.GetArrayFromImage(grown) > 0)
 
 
-def watershed(
-    image: np.ndarray, region: np.ndarray, *, classes: int, spacing: Sequence[float], level: float = 0.05
-) -> np.ndarray:
+def watershed(image: np.ndarray, region: np.ndarray, *, classes: int, spacing: Sequence[float]) -> np.ndarray:
     """Basins between edges whose mean is above the highest of Otsu's thresholds (SimpleITK's morphological watershed).
 
     Args:
         image, region, classes: as in `otsu`.
         spacing: mm of each axis; the gradient is smoothed over the largest in-plane spacing.
-        level: depth below which a basin joins its neighbour, as a share of the strongest gradient.
     """
     import SimpleITK
     from scipy import ndimage
@@ -89,7 +87,7 @@ def watershed(
     itk.SetSpacing([float(n) for n in reversed(spacing)])
     edges = SimpleITK.GradientMagnitudeRecursiveGaussian(itk, sigma=float(max(spacing[:2])))
     strongest = float(np.quantile(SimpleITK.GetArrayViewFromImage(edges)[region], 0.99))
-    basins = SimpleITK.MorphologicalWatershed(edges, level=level * strongest, markWatershedLine=False)
+    basins = SimpleITK.MorphologicalWatershed(edges, level=SHALLOW * strongest, markWatershedLine=False)
     number = SimpleITK.GetArrayFromImage(basins)
     present, number = np.unique(number, return_inverse=True)
     means = np.asarray(ndimage.mean(image, number, np.arange(len(present))))

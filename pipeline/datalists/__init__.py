@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.datalists.datalist import ALL, check_no_leak, items, load_datalist, resolve_datalist, save_datalist
+from pipeline.datalists.datalist import check_no_leak, load_datalist, resolve_datalist, save_datalist
 from pipeline.datalists.images import list_images
+from pipeline.datalists.selection import ALL, items
 
 __all__ = ["ALL", "check_no_leak", "items", "list_images", "load_datalist", "resolve_datalist", "save_datalist"]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import splits
-from pipeline.datalists.assemble import fold_table, kept_together, provenance
+from pipeline.datalists.assemble import provenance
 from pipeline.datalists.datalist import SECTIONS, check_no_leak, full_path
 from pipeline.datalists.folders import entries_of
+from pipeline.datalists.summaries import fold_table, kept_together
 from pipeline.errors import DataError, Problem
+from pipeline.volumes import read_image
 
 SPLITS = ("kfold", "official", "nnunet", "70-10-20")
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
@@ -87,18 +89,15 @@ def find_identical(root: str | os.PathLike, cases: list[dict[str, Any]]) -> list
     Raises:
         DataError: the images that cannot be read.
     """
-    import nibabel as nib
     from tqdm import tqdm
 
     by_voxels: dict[str, list[dict[str, Any]]] = {}
     problems = []
     for item in tqdm(cases, desc="comparing images", unit="file", leave=False):
-        path = full_path(item["image"], root)
         try:
-            voxels = nib.load(path).get_fdata(dtype="float32")
-        except Exception as error:  # a damaged gzip or header raises one of a dozen types
-            reason = f"unreadable ({type(error).__name__}: {error})"
-            problems.append(Problem(path, "a NIfTI volume", reason, REMEDY))
+            voxels = read_image(full_path(item["image"], root)).astype("float32")
+        except DataError as error:
+            problems += error.problems
             continue
         digest = hashlib.blake2b(voxels.tobytes(order="A"), digest_size=16).hexdigest() + str(voxels.shape)
         by_voxels.setdefault(digest, []).append(item)

@@ -1,4 +1,4 @@
-"""Cases of any layout become a datalist: patients by name, folds by patient, where it came from, and a summary."""
+"""Cases of any layout become a datalist: patients by name, folds by patient, and where it came from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
 from pipeline.datalists import splits
-from pipeline.datalists.datalist import SECTIONS, case_name, check_no_leak, files_of
-from pipeline.datalists.folders import natural
+from pipeline.datalists.datalist import case_name, check_no_leak, files_of
 from pipeline.errors import DataError, Problem
-from pipeline.structures import numbers_of
 
 UNNAMED = (
     "no rule for patients was given, so every case counts as a patient of its own. If cases share a patient, name the "
@@ -103,67 +100,6 @@ def provenance(items: Iterable[Mapping[str, Any]], *, counted: str = "patient", 
     }
 
 
-def summary(datalist: Mapping[str, Any]) -> str:
-    """What is in a datalist, for people: cases, patients, structures, channels, a table of folds, and the notes."""
-    origin = datalist["provenance"]
-    numbers = {name: "+".join(map(str, members)) for name, members in numbers_of(datalist["labels"]).items()}
-    lines = [f"{origin['cases']} cases of {origin['patients']} patients"]
-    lines.append("structures: " + ", ".join(f"{name} {members}" for name, members in numbers.items()))
-    if len(datalist["channels"]) > 1:
-        lines.append(f"{len(datalist['channels'])} channels: " + ", ".join(datalist["channels"]))
-    lines += fold_table(datalist, "case", "patient")
-    lines += [f"Note: {note}." for note in origin.get("notes", [])]
-    return "\n".join(lines)
-
-
-def fold_table(datalist: Mapping[str, Any], *counted: str) -> list[str]:
-    """Lines with a column for each fold and section: how many of each group there are, and in all.
-
-    Args:
-        datalist: its items have the keys that are counted.
-        counted: "patient", "case"; the first one is counted in each group, all in the last lines.
-    """
-    columns: dict[str, list[Mapping[str, Any]]] = {}
-    for name, item in _placed(datalist):
-        columns.setdefault(name, []).append(item)
-    names = sorted(columns, key=natural)
-    groups = sorted({item.get("group", "?") for items in columns.values() for item in items})
-    groups = [] if groups == ["?"] else groups
-    rows = [("", names)]
-    for key, group in [*((counted[0], group) for group in groups), *((key, None) for key in counted)]:
-        members = ([item for item in columns[name] if group in (None, item.get("group", "?"))] for name in names)
-        rows.append((group or f"{key}s", [len({item[key] for item in those}) for those in members]))
-    width = max(len(head) for head, _ in rows)
-    return [f"{head:<{width}}" + "".join(f"{cell:>9}" for cell in cells) for head, cells in rows]
-
-
-def kept_together(datalist: Mapping[str, Any], names: Iterable[str], *, key: str) -> str:
-    """Whether patients or cases (`key`) are on one side, for people: "are kept in fold 1", or "LEAK between ..."."""
-    names = set(names)
-    where = sorted({place for place, item in _placed(datalist) if item[key] in names})
-    return f"{'are kept in' if len(where) == 1 else 'LEAK between'} {' and '.join(where)}"
-
-
-def check_shapes(items: Sequence[Mapping[str, Any]], root: Path, *, channels: int = 1) -> list[Problem]:
-    """Every file of a case must have the same shape; only headers are read.
-
-    Args:
-        items: with paths relative to `root`.
-        channels: values per voxel that a case has; a file may hold them in its fourth axis.
-    Returns:
-        one problem for each file that differs from its case's first image, or that cannot be read.
-    """
-    from tqdm import tqdm
-
-    problems: list[Problem] = []
-    for item in tqdm(items, desc="comparing shapes", unit="case", leave=False):
-        try:
-            problems += _shape_faults(item, root, channels)
-        except DataError as error:
-            problems += error.problems
-    return problems
-
-
 def compiled(pattern: str | None, option: str) -> re.Pattern[str] | None:
     """A regular expression that the user gave by an option, None where there is none; DataError where it is faulty."""
     try:
@@ -204,38 +140,3 @@ def _folded(items: list[dict[str, Any]], *, folds: int, seed: int) -> list[dict[
         raise DataError(Problem(next(iter(group_of)), "two patients or more, to validate on", "this one alone", remedy))
     side = splits.kfold(list(group_of), list(group_of.values()), folds=folds, seed=seed)
     return [item | {"fold": side[item["patient"]]} for item in items]
-
-
-def _placed(datalist: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Each item with its fold, or its section where it has none."""
-    for section in SECTIONS:
-        for item in datalist[section]:
-            yield f"fold {item['fold']}" if "fold" in item else section, item
-
-
-def _shape_faults(item: Mapping[str, Any], root: Path, channels: int) -> Iterable[Problem]:
-    from pipeline import volumes
-
-    image, *others = [root / path for path in files_of(item)]
-    first = volumes.shape(image)
-    several, inside = isinstance(item["image"], list), first[3] if len(first) > 3 else 1
-    if not several and channels > 1 and inside != channels and not volumes.is_picture(image):
-        expected = f"{channels} channels in the fourth axis"
-        yield Problem(str(image), expected, _size(first), "Correct the file or the list")
-    if (several or channels == 1) and inside > 1:
-        yield Problem(str(image), "a volume with three axes", _size(first), "Split its fourth axis into files")
-    for path in others:
-        found = volumes.shape(path)
-        if _padded(found) != _padded(first)[:3]:
-            expected = f"the shape of {image.name}, {_size(_padded(first)[:3])}"
-            yield Problem(str(path), expected, _size(found), "Pair each image with the mask that was drawn on it")
-
-
-def _padded(shape: Sequence[int]) -> tuple[int, ...]:
-    """At least three axes, and no fourth of length one."""
-    shape = (*shape, *(1,) * (3 - len(shape)))
-    return shape[:3] if all(length == 1 for length in shape[3:]) else tuple(shape)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

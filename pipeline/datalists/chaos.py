@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalists.assemble import assemble, summary
-from pipeline.datalists.folders import entries_of, files_in, natural
+from pipeline.datalists.assemble import assemble
+from pipeline.datalists.folders import entries_of, files_in
+from pipeline.datalists.summaries import summary
 from pipeline.errors import DataError, Problem
+from pipeline.volumes.dicom import slice_height
+from pipeline.volumes.names import natural
 
 __all__ = ["MODALITIES", "build", "summary"]
 
@@ -29,7 +32,6 @@ VALUES = {
     "MR": {"liver": (55, 70), "right kidney": (110, 135), "left kidney": (175, 200), "spleen": (240, 255)},
 }
 SIDES = {"Train_Sets": "training", "Test_Sets": "testing"}
-POSITION, ORIENTATION = "0020|0032", "0020|0037"  # Image Position and Image Orientation (Patient)
 UNPACK = "Unpack CHAOS_Train_Sets.zip again"
 
 
@@ -140,24 +142,9 @@ def _structures(ground: Path, files: Iterable[Path], values: dict[str, tuple[int
 
 def _runs_against(folder: Path, files: Sequence[Path]) -> bool:
     """Whether the slices' positions along their normal fall while the file names rise."""
-    heights = [_height(path) for path in files]
+    heights = [slice_height(path) for path in files]
     steps = np.sign(np.diff(heights))
     if (steps == 1).all() or (steps == -1).all():
         return bool((steps == -1).any())
     found = f"names that jump at {files[int(np.argmax(steps != steps[0])) + 1].name}"
     raise DataError(Problem(str(folder), "file names in the order of positions", found, UNPACK))
-
-
-def _height(path: Path) -> float:
-    """The position of a slice along its normal, mm."""
-    import SimpleITK
-
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        position, rows = (np.array(reader.GetMetaData(tag).split("\\"), float) for tag in (POSITION, ORIENTATION))
-    except (RuntimeError, ValueError) as error:
-        lines = str(error).strip().splitlines() or ["unreadable"]
-        raise DataError(Problem(str(path), "a DICOM slice with its position", lines[-1], UNPACK)) from None
-    return float(np.cross(rows[:3], rows[3:]) @ position)

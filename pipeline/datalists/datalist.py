@@ -1,4 +1,4 @@
-"""The one form of datalist that every raw layout is turned into: read, checked, written, and filtered by fold."""
+"""The one form of datalist that every raw layout is turned into: read, checked and written."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pipeline.datalists.folders import some
 from pipeline.datalists.form import SECTIONS, form_problems
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_text
 from pipeline.volumes.names import names_of, suffix_of
-
-ALL = "all"  # as a fold: nothing is held out
 
 
 def load_datalist(path: str | os.PathLike) -> dict[str, Any]:
@@ -52,57 +49,11 @@ def save_datalist(datalist: dict[str, Any], path: str | os.PathLike, *, overwrit
     Raises:
         DataError: the form is wrong, a patient is on two sides, or the file is already there.
     """
-    path = Path(path)
     problems = list(form_problems(datalist, str(path)))
     if problems:
         raise DataError(problems)
     check_no_leak(datalist)
-    if path.exists() and not overwrite:
-        raise DataError(Problem(str(path), "no file yet", "an existing one", "Give --overwrite or another output file"))
     return write_text(path, _to_json(datalist), overwrite=overwrite)
-
-
-def items(
-    datalist: dict[str, Any] | str | os.PathLike,
-    *,
-    dataset_dir: str | os.PathLike,
-    section: Literal["training", "testing"] = "training",
-    fold: int | Literal["all"] | None = None,
-    side: Literal["train", "validation"] | None = None,
-    limit: int | None = None,
-) -> list[dict[str, Any]]:
-    """The items of one section, fold and side, with full paths, every file checked to be there.
-
-    Args:
-        datalist: a datalist or the path of one.
-        dataset_dir: the folder that the paths are relative to. Where it is itself the folder `training` that the
-            paths begin with, it is taken as such.
-        section: the list to take.
-        fold: the items of this fold are validation, the others are trained on; the other way round where the list's
-            split says "train_on": "fold" (benchmarks that train on a fifth). Without a fold every item is trained on;
-            "all" does so, too, and validates on the very same items, since a training wants to validate on some.
-        side: which of the two; without it both.
-        limit: at most so many items, the first ones.
-    Returns:
-        copies of the items; "image" (a path or a list of paths) and "label" joined with dataset_dir, "case" filled
-        in from the file name where the list has none.
-    Raises:
-        DataError: no such folder, section or fold, nothing listed, or files missing (the first three and how many).
-    """
-    source = "the datalist" if isinstance(datalist, dict) else str(datalist)
-    datalist = datalist if isinstance(datalist, dict) else load_datalist(datalist)
-    _check_folder(dataset_dir, datalist)
-    chosen = _choose(datalist, source, section=section, fold=fold, side=side)[:limit]
-    if not chosen:
-        raise DataError(Problem(source, f"items in '{section}'", "none", "Choose another list, fold or limit"))
-    joined = [_join(item, dataset_dir) for item in chosen]
-    missing = [path for item in joined for path in files_of(item) if not os.path.exists(path)]
-    if missing:
-        expected = f"the {sum(len(files_of(item)) for item in joined)} files that {source} lists"
-        build = f"`volseg datalist LAYOUT {dataset_dir} -o {os.path.join(dataset_dir, 'datalist.json')}`"
-        remedy = f"Give the folder that the list was built from by --dataset_dir, or list what is there by {build}"
-        raise DataError(Problem(str(dataset_dir), expected, f"{len(missing)} missing: {some(missing, 3)}", remedy))
-    return joined
 
 
 def resolve_datalist(
@@ -150,8 +101,8 @@ def check_no_leak(datalist: dict[str, Any]) -> None:
     """
     folds: dict[str, set] = {}
     for item in datalist["training"]:
-        folds.setdefault(_patient(item), set()).add(item.get("fold"))
-    tested = {_patient(item) for item in datalist.get("testing", [])}
+        folds.setdefault(patient_of(item), set()).add(item.get("fold"))
+    tested = {patient_of(item) for item in datalist.get("testing", [])}
     remedy = "Put all cases of a patient on one side"
     problems = [
         Problem(patient, "one fold", "folds " + ", ".join(sorted(map(str, found))), remedy)
@@ -168,56 +119,21 @@ def files_of(item: Mapping[str, Any]) -> list[str]:
     return names_of(item["image"]) + ([item["label"]] if item.get("label") else [])
 
 
+def name_of(item: Mapping[str, Any]) -> str:
+    """The name of an item: its "case", else its first file's."""
+    return str(item.get("case") or case_name(files_of(item)[0]))
+
+
+def patient_of(item: Mapping[str, Any]) -> str:
+    """The patient of an item; where none is named, each case counts as one."""
+    return str(item.get("patient") or name_of(item))
+
+
 def case_name(path: str | os.PathLike) -> str:
     """The file's name without its folder and without its suffix (.nii.gz is one suffix)."""
     name = os.path.basename(path)
     suffix = suffix_of(name) or os.path.splitext(name)[1]
     return name[: len(name) - len(suffix)]
-
-
-def _patient(item: dict[str, Any]) -> str:
-    return str(item.get("patient") or item.get("case") or case_name(files_of(item)[0]))
-
-
-def _check_folder(dataset_dir: str | os.PathLike, datalist: dict[str, Any]) -> None:
-    if os.path.isdir(dataset_dir):
-        return
-    name = str(datalist.get("name", "data")).split("_")[0]
-    remedy = f"Write phantoms there by `make demo`, or name the real set's folder by `--dataset_dir path/to/{name}`"
-    raise DataError(Problem(str(dataset_dir), "the folder of the data set", "no such folder", remedy))
-
-
-def _choose(
-    datalist: dict[str, Any], source: str, *, section: str, fold: int | str | None, side: str | None
-) -> list[dict[str, Any]]:
-    if section not in SECTIONS:
-        raise DataError(Problem("section", "training or testing", repr(section), "Choose one of the two"))
-    if side not in ("train", "validation", None):
-        raise ValueError(f"no such side: {side!r}")
-    entries = datalist.get(section, [])
-    if not entries or section == "testing":
-        return entries
-    if fold is None and side == "validation":
-        raise DataError(Problem("fold", "a number, to have a validation side", "none", "Set fold to 0, say"))
-    if fold is None or fold == ALL:
-        return entries
-    folds = sorted({item["fold"] for item in entries if "fold" in item})
-    if fold not in folds:
-        there = ", ".join(map(str, folds)) or "none"
-        remedy = f"Choose one of these folds, or {ALL} to train on every item"
-        raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", remedy))
-    if side is None:
-        return entries
-    trained = (datalist.get("split") or {}).get("train_on") == "fold"
-    return [item for item in entries if (item.get("fold") == fold) == ((side == "validation") != trained)]
-
-
-def _join(item: dict[str, Any], dataset_dir: str | os.PathLike) -> dict[str, Any]:
-    images = [full_path(path, dataset_dir) for path in names_of(item["image"])]
-    joined = {**item, "image": images if isinstance(item["image"], list) else images[0]}
-    if item.get("label"):
-        joined["label"] = full_path(item["label"], dataset_dir)
-    return {"case": case_name(images[0]), **joined}
 
 
 def full_path(path: str, dataset_dir: str | os.PathLike) -> str:

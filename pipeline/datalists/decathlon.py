@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import nnunet
-from pipeline.datalists.assemble import assemble, check_shapes, summary
+from pipeline.datalists.assemble import assemble
 from pipeline.datalists.datalist import case_name, files_of
-from pipeline.datalists.folders import entries_of, files_in, natural, some
+from pipeline.datalists.folders import entries_of, files_in, some
 from pipeline.datalists.nnunet import RESTORE, Found
 from pipeline.datalists.numbering import listed, target_labels
+from pipeline.datalists.shapes import check_shapes
+from pipeline.datalists.summaries import summary
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
+from pipeline.volumes.names import natural
 
 __all__ = ["build", "summary"]
 

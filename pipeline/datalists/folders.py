@@ -1,14 +1,14 @@
-"""What lies in a folder: its files, links followed once, and in what order they are counted."""
+"""What lies in a folder: its files, links followed once."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import printable
+from pipeline.volumes.names import natural
 
 logger = logging.getLogger("pipeline")
 
@@ -43,11 +43,6 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
     return sorted(filter(Path.is_file, named), key=natural)
 
 
-def natural(name: str | os.PathLike) -> list[tuple[int, int | str]]:
-    """A sorting key that counts: slice_9 comes before slice_10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", os.fspath(name)) if part]
-
-
 def entries_of(folder: Path) -> str:
     """The first names in a folder, for errors."""
     if not folder.is_dir():
@@ -56,6 +51,6 @@ def entries_of(folder: Path) -> str:
     return some(names, 5) or "an empty folder"
 
 
-def some(names: Sequence[str], most: int) -> str:
-    """The first of many names, for a line."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def some(names: Sequence[object], most: int = 8) -> str:
+    """The first of many names or numbers, for a line."""
+    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.datalists.datalist import case_name
@@ -42,13 +43,14 @@ def list_images(folder_or_file: str | os.PathLike, *, without: str | os.PathLike
         raise DataError(Problem(str(root), "a folder or an image", "no such path", "Check how it is spelt"))
     files = sorted(files_below(root, without=without))
     found = [path for path in files if suffix_of(path) and not case_name(path).endswith(NO_IMAGES)]
-    found = [path for path in found if not _has_frames(path, found)]
+    found = [path for path in found if not has_frames(path, found)]
     if not found:
         raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))
     return [{"image": str(path), "case": case} for path, case in zip(found, _unique_names(found, root), strict=True)]
 
 
-def _has_frames(path: Path, found: list[Path]) -> bool:
+def has_frames(path: Path, found: Iterable[Path]) -> bool:
+    """Whether a file is a cine X_4d, and its frames X_frameNN are among those that were found beside it."""
     stem = case_name(path)
     frames = stem.removesuffix("_4d") + "_frame"
     beside = (other.name for other in found if other.parent == path.parent)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.intensity_scale import Scale, scale_of
+from pipeline.intensity_scale import Scale, scale_of, window_ends
 
 SAME_PICTURE = 0.83  # correlation above which two thumbnails are the same or neighbouring slices
 SAME_LOOK = 1.75  # distance of grey levels and grain below which two slices come from one reconstruction, ...
@@ -17,12 +17,7 @@ SAME_TURNED = 0.88  # the same for slices of different sources, where eight orie
 SIDE, SHIFT = 48, 4  # thumbnails of SIDE x SIDE pixels are moved by up to SHIFT pixels over one another
 LOOK_UNITS = np.array([3.0, 8.0, 0.25, 0.25])  # what counts as one step of tissue, lung and their log grains
 DARK = 165  # grey level that parts lung, also where it is hazy, from soft tissue
-WINDOW = {  # of each scale what becomes black, and the grey levels 0 to 255 of one step
-    Scale.HOUNSFIELD: (-1250, 255 / 1500),
-    Scale.SHIFTED: (1024 - 1250, 255 / 1500),
-    Scale.GREY: (0, 1),
-    Scale.UNIT: (0, 255),
-}
+WINDOW = (-1250, 250)  # HU that become grey levels 0 and 255
 AIR_FRAME = 0.5  # share of dark pixels on the picture's border from which on the body is surrounded by air
 
 
@@ -47,8 +42,8 @@ def fingerprint(picture: np.ndarray) -> Fingerprint:
 
     picture = np.asarray(picture, dtype=np.float32)
     scale = scale_of(picture.min(), picture.max())
-    black, step = WINDOW[scale]
-    grey = np.clip((picture - black) * step, 0, 255)
+    black, white = window_ends(scale, *WINDOW)
+    grey = np.clip((picture - black) * (255 / (white - black)), 0, 255)
     rows, columns = _lung_box(grey)
     thumbnail = Image.fromarray(grey[rows, columns]).resize((SIDE, SIDE), Image.Resampling.BOX)
     look = _look(grey) if scale in (Scale.GREY, Scale.UNIT) else np.full(4, np.nan)

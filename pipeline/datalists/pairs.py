@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalists.assemble import assemble, check_shapes, summary
+from pipeline.datalists.assemble import assemble
 from pipeline.datalists.numbering import listed, target_labels
 from pipeline.datalists.partners import find_files, pair
+from pipeline.datalists.shapes import check_shapes
+from pipeline.datalists.summaries import summary
 from pipeline.errors import DataError, Problem
 from pipeline.volumes import names_of
 
@@ -97,7 +99,7 @@ def _numbers(root: Path, items: Sequence[Mapping[str, Any]]) -> tuple[dict[int, 
     problems: list[Problem] = []
     for item in tqdm(items, desc="reading masks", unit="file", leave=False):
         try:
-            for number in _distinct(volumes.read_mask(root / item["label"])):
+            for number in np.unique(volumes.read_mask(root / item["label"])).tolist():
                 example.setdefault(number, item["label"])
         except DataError as error:
             problems += error.problems
@@ -106,14 +108,6 @@ def _numbers(root: Path, items: Sequence[Mapping[str, Any]]) -> tuple[dict[int, 
             problems.append(Problem(str(root / item["label"]), "label numbers from 0 to 255", str(error), remedy))
     example.pop(0, None)
     return example, problems
-
-
-def _distinct(mask: np.ndarray) -> list[int]:
-    """The different values of a uint8 array; slice by slice, since indexing makes every byte eight."""
-    seen = np.zeros(256, bool)
-    for index in range(mask.shape[-1]):
-        seen[mask[..., index]] = True
-    return np.flatnonzero(seen).tolist()
 
 
 def _structures(

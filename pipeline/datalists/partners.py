@@ -11,9 +11,9 @@ from typing import Any
 
 from pipeline.datalists.assemble import compiled
 from pipeline.datalists.datalist import case_name
-from pipeline.datalists.folders import entries_of, files_below, natural
+from pipeline.datalists.folders import entries_of, files_below
 from pipeline.errors import DataError, Problem
-from pipeline.volumes import suffix_of
+from pipeline.volumes.names import natural, suffix_of
 
 MASK_ENDINGS = ("segmentation", "groundtruth", "labels", "label", "masks", "mask", "seg", "gt")
 IMAGE_ENDINGS = ("images", "image", "img", "ct")

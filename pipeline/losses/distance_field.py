@@ -57,6 +57,8 @@ def distance_field(
 class TruthDistanced(MapTransform):
     """Put the distance field of a label into the item, so that HausdorffDTLoss need not compute it at every step.
 
+    Its key is "truth_field", its shape (structures, H, W[, D]).
+
     It belongs among the deterministic transforms, after resampling and padding, so that CacheDataset keeps it. From
     there it is one more key of every transform that moves voxels without changing distances: crops, flips, rotations
     by 90 degrees. Not of zooms, elastic deformations and free rotations (RandAffined, RandZoomd, Rand3DElasticd ...):
@@ -64,11 +66,10 @@ class TruthDistanced(MapTransform):
     the whole volume: also to boundaries outside the crop, which a field of the crop alone does not know.
 
     Args:
-        keys: label maps (1, H, W[, D]), or with `labels` None masks (C, H, W[, D]).
+        keys: of the label map (1, H, W[, D]), or with `labels` None of its masks (C, H, W[, D]).
         labels: structure -> number or numbers; one channel for each, in this order. They must be the channels that
             the loss counts: with include_background=False the classes 1, 2, ... None: each channel is a mask.
         spacing: mm, one number or one for each axis; -1 takes an axis's from the metadata of the label, None all.
-        output: key of the field, (structures, H, W[, D]); beside several keys one for each.
         dtype: torch.float16 halves the memory, distances are then off by up to 0.05 %.
 
     Raises:
@@ -81,29 +82,24 @@ class TruthDistanced(MapTransform):
         *,
         labels: Labels | None = None,
         spacing: Sequence[float] | float | None = None,
-        output: Sequence[str] | str = FIELD,
         dtype: torch.dtype = torch.float32,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.labels = labels
         self.spacing = spacing
-        self.output = [output] if isinstance(output, str) else list(output)
         self.dtype = dtype
-        if len(self.output) != len(self.keys):
-            raise ValueError(f"{len(self.output)} output keys for {len(self.keys)} keys")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with the fields."""
+        """The item with the field."""
         d = dict(data)
-        for key, output in self.key_iterator(d, self.output):
+        for key in self.key_iterator(d):
             label = d[key]
             array = np.asarray(label)
             if self.labels is not None and len(array) != 1:
                 raise ValueError(f"a label map has one channel, {key} has {len(array)}: leave labels out for masks")
             masks = array > 0.5 if self.labels is None else structure_masks(array[0], self.labels)
             field = distance_field(torch.from_numpy(masks[None]), self._spacing(label))[0]
-            d[output] = convert_to_dst_type(field, label, dtype=self.dtype)[0]
+            d[FIELD] = convert_to_dst_type(field, label, dtype=self.dtype)[0]
         return d
 
     def _spacing(self, label: Any) -> list[float]:
@@ -128,13 +124,11 @@ class TruthFieldHandler:
 
     Args:
         loss: the engine's loss function, alone or with the Hausdorff loss inside (CompoundLoss).
-        key: TruthDistanced's output.
     """
 
-    def __init__(self, loss: Any, *, key: str = FIELD) -> None:
+    def __init__(self, loss: Any) -> None:
         modules = loss.modules() if isinstance(loss, torch.nn.Module) else []
         self.takers = [module for module in modules if hasattr(module, "truth_field")]
-        self.key = key
 
     def attach(self, engine: Engine) -> None:
         """Register around each iteration."""
@@ -144,7 +138,7 @@ class TruthFieldHandler:
 
     def _hand_over(self, engine: Engine) -> None:
         for taker in self.takers:
-            taker.truth_field = engine.state.batch.get(self.key)
+            taker.truth_field = engine.state.batch.get(FIELD)
 
     def _take_back(self, engine: Engine) -> None:
         for taker in self.takers:

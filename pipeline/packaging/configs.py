@@ -74,9 +74,6 @@ def _packed(name: str, config: dict[str, Any], train_run: list[str], carried: It
 
 
 def _for_servers(config: dict[str, Any]) -> None:
-    for side in ("train", "validate"):
-        dataset = config[side]["dataset"]
-        dataset["data"] = dataset["data"].replace("$datalists.items(", "$launch.attempt(datalists.items, ")
     config["checkpoints"]["identity"] = {"cases": DIGEST}
     for step in _steps(config, "SelectItemsd"):
         step["allow_missing_keys"] = True  # a server's items have an image and a label, and no case

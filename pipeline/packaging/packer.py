@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
 from pipeline.packaging import checksums, configs
-from pipeline.packaging.loading import network_channels
+from pipeline.packaging.loading import PREFIX, network_channels
 from pipeline.packaging.metadata import filled, problems_of
 from pipeline.packaging.names import our_names, renamed
 from pipeline.packaging.sources import ROOT, Sources, imported_by
@@ -85,7 +85,7 @@ def package(
     problems += _weight_problems(files["inference"], weights)
     if problems:
         raise DataError(problems)
-    module = f"volseg_{name}_{metadata['version']}".replace(".", "_").replace("-", "_")
+    module = f"{PREFIX}{name}_{metadata['version']}".replace(".", "_").replace("-", "_")
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".volseg-") as scratch:
         folder = Path(scratch, target.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-import json
 import os
 import re
 import sys
@@ -12,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.packaging.expressions import faults
@@ -80,13 +78,15 @@ def inspect_bundle(folder: str | Path) -> list[Problem]:
     Returns:
         one problem for each; [] for a bundle as `volseg package` of this version writes it.
     """
+    from monai.bundle import ConfigParser
+
     folder = Path(folder)
     found = [*_link_problems(folder), *_code_problems(folder)]
     configs = [path for path in _files(folder) if path.suffix.lower() in CONFIGS and not _in_package(path, folder)]
     carried, contents = module_of(folder), {}
     for path in configs:
         try:
-            contents[path] = mapped(_read(path), lambda text: _as_ours(text, carried))
+            contents[path] = mapped(ConfigParser.load_config_file(path), lambda text: _as_ours(text, carried))
         except Exception as error:  # YAML and JSON libraries raise many
             why = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
             found.append(Problem(str(path), "a configuration that can be read", why, REMEDY))
@@ -185,15 +185,6 @@ def _files(folder: Path) -> list[Path]:
 def _in_package(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
     return len(parts) > 1 and parts[0].startswith(PREFIX)
-
-
-def _read(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() == ".json":
-        return json.loads(text)
-    import yaml
-
-    return yaml.safe_load(text)
 
 
 def _as_ours(text: str, carried: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
+from pipeline.files import read_json
 
 
 def write_phantoms(
@@ -69,8 +69,8 @@ def _obstacles(out: Path, data: Iterable[str], *, name: str, overwrite: bool) ->
 def _name(out: Path) -> str | None:
     """What the folder's datalist calls itself; None where there is no readable one."""
     try:
-        return json.loads((out / "datalist.json").read_text(encoding="utf-8")).get("name")
-    except (OSError, ValueError, AttributeError):
+        return read_json(out / "datalist.json").get("name")
+    except (DataError, AttributeError):
         return None
 
 

@@ -13,7 +13,7 @@ from pipeline.errors import DataError, Problem, printable
 from pipeline.preflight.extra_files import extra_findings
 from pipeline.preflight.image_rules import image_problems, image_warnings
 from pipeline.preflight.label_rules import label_problems, label_warnings
-from pipeline.preflight.listing import Listing, Target, read_listing
+from pipeline.preflight.listing import Listing, read_listing
 from pipeline.preflight.result import Finding, Result, merged
 from pipeline.preflight.scan import Job, Scan
 from pipeline.preflight.set_rules import set_problems, set_warnings
@@ -26,7 +26,7 @@ logger = logging.getLogger("pipeline")
 
 
 def check(
-    target: Target,
+    target: str | Path,
     *,
     level: Level = "full",
     dataset_dir: str | Path | None = None,
@@ -38,8 +38,7 @@ def check(
     """Look at every file that a datalist names, or at every image below a folder; nothing is changed.
 
     Args:
-        target: a datalist (.json), a folder with a datalist.json, or a folder or file as `volseg segment` takes them;
-            or cases, as `pipeline.segmentation.intake.find_cases` gives them.
+        target: a datalist (.json), a folder with a datalist.json, or a folder or file as `volseg segment` takes them.
         level: "full" reads every voxel; "fast" only the headers, file lengths and gzip's checksums of equal files, and
             so knows nothing of values and label numbers.
         dataset_dir: what the list's paths are relative to; without it the list's own folder.
@@ -75,7 +74,7 @@ def check(
     )
 
 
-def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
+def preflight(target: str | Path, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> None:
     """`look` before something else, problems raised together.
 
     Args:
@@ -90,7 +89,7 @@ def preflight(target: Target, *, level: Literal["fast", "full", "off"] = "fast",
         result.raise_problems()
 
 
-def look(target: Target, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> Result | None:
+def look(target: str | Path, *, level: Literal["fast", "full", "off"] = "fast", **options: Any) -> Result | None:
     """`check` before something else; the log has the first warning of each kind.
 
     Args:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.datalists.images import has_frames
 from pipeline.errors import Problem
 from pipeline.preflight.listing import Listing
 from pipeline.preflight.result import Finding
@@ -28,13 +29,12 @@ def extra_findings(listing: Listing) -> Iterator[Finding]:
     folders = {Path(path).parent for path in listed}
     folders |= _neighbours(folders, len(listing.cases))
     for folder in sorted(folders):
-        names = {entry.name for entry in os.scandir(folder) if os.path.isfile(entry.path) and suffix_of(entry.name)}
-        for name in sorted(names):
-            path = str(folder / name)
-            if path in listed or str(folder) in listed or name.startswith(".") or _is_cine(name, names):
+        images = sorted(path for path in folder.iterdir() if path.is_file() and suffix_of(path))
+        for path in images:
+            if listed & {str(path), str(folder)} or path.name.startswith(".") or has_frames(path, images):
                 continue
             remedy = "Nothing if it was left out on purpose; else build the list again"
-            yield Finding("extra", Problem(path, "an image that the list names", "one that it does not", remedy))
+            yield Finding("extra", Problem(str(path), "an image that the list names", "one that it does not", remedy))
 
 
 def _neighbours(folders: set[Path], cases: int) -> set[Path]:
@@ -42,8 +42,3 @@ def _neighbours(folders: set[Path], cases: int) -> set[Path]:
     homes = [home for home, count in above.items() if count >= max(FEWEST, cases / 4)]
     inside = [entry for home in homes for entry in os.scandir(home) if entry.name[0] != "."]
     return {Path(entry) for entry in inside if os.path.isdir(entry.path)}  # DirEntry's raise for a link to itself
-
-
-def _is_cine(name: str, names: set[str]) -> bool:
-    stem = name[: -len(suffix_of(name))]
-    return stem.endswith("_4d") and any(other.startswith(stem.removesuffix("_4d") + "_frame") for other in names)

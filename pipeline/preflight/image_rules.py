@@ -10,6 +10,7 @@ from pipeline.preflight.listing import Case
 from pipeline.preflight.result import Told
 from pipeline.preflight.scan import Scan
 from pipeline.preflight.voxels import Piece
+from pipeline.volumes.faults import range_fault, slice_fault
 
 HUGE = 1e6  # no scanner writes such values; float32 statistics suffer from them
 FEW = 8  # an image with fewer different values than that is likely a mask
@@ -21,13 +22,11 @@ def image_problems(case: Case, scans: Mapping[str, Scan]) -> Iterator[Told]:
     for path in case.images:
         yield from scan_problems(scans[path])
     for scan in readable:
-        depth = (*scan.shape, 1)[2] if len(scan.shape) < 4 else 0
-        if case.index is not None and case.index >= depth:
-            expected = f"a volume with a slice {case.index}, counted from 0"
-            found = "shape " + " x ".join(map(str, scan.shape))
-            yield "slice", Problem(scan.file, expected, found, "Build the datalist again")
-        elif case.index in scan.pieces:
-            yield from _value_problems(case.place(scan.file), scan.pieces[case.index])
+        piece = scan.pieces.get(case.index)
+        if fault := slice_fault(scan.shape, case.index):
+            yield "slice", Problem(scan.file, *fault)
+        elif piece and (fault := range_fault(piece.low, piece.high, piece.bad)):
+            yield "values", Problem(case.place(scan.file), *fault)
     for scan in readable[1:]:
         problem = grid_problem(scan, readable[0])
         if problem:
@@ -40,17 +39,6 @@ def image_warnings(case: Case, scans: Mapping[str, Scan]) -> Iterator[Told]:
         yield from scan_warnings(scan)
         if case.index in scan.pieces:
             yield from _value_warnings(case.place(scan.file), scan.pieces[case.index])
-
-
-def _value_problems(file: str, piece: Piece) -> Iterator[Told]:
-    if piece.bad:
-        found = f"{piece.bad} voxels that are NaN or infinite"
-        yield "values", Problem(file, "finite intensities", found, "Repair the file or leave it out")
-    elif piece.low == piece.high:
-        yield (
-            "values",
-            Problem(file, "an image with contrast", f"the value {piece.low:g} everywhere", "Check the export"),
-        )
 
 
 def _value_warnings(file: str, piece: Piece) -> Iterator[Told]:

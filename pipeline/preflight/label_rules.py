@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.datalists.folders import some
 from pipeline.errors import Problem
 from pipeline.preflight.geometry import grid_problem, scan_problems
 from pipeline.preflight.listing import Case
@@ -52,8 +53,8 @@ def label_warnings(case: Case, scans: Mapping[str, Scan], labels: Mapping[str, A
     left_out = [] if case.structures is None else sorted(set(piece.counts) - _known(case, scan, piece, labels))
     if left_out and min(left_out) >= 0:
         remedy = "Nothing if they are background; else name them in the item's structures"
-        expected = "only " + _listed(sorted({n for numbers in case.structures.values() for n in numbers}))
-        yield "unnamed", Problem(file, expected, "also " + _listed(left_out), remedy)
+        expected = "only " + some(sorted({n for numbers in case.structures.values() for n in numbers}))
+        yield "unnamed", Problem(file, expected, "also " + some(left_out), remedy)
     for name, numbers in _structures(case, scan, piece, labels).items():
         voxels = sum(piece.counts[number] for number in set(numbers))
         if voxels == 0:
@@ -79,11 +80,11 @@ def _number_problems(case: Case, scan: Scan, piece: Piece, labels: Mapping[str, 
         return
     wild = sorted(number for number in piece.counts if not 0 <= number <= MOST_NUMBER)
     if wild:
-        yield "labels", Problem(file, f"label numbers from 0 to {MOST_NUMBER}", _listed(wild), RENUMBER)
+        yield "labels", Problem(file, f"label numbers from 0 to {MOST_NUMBER}", some(wild), RENUMBER)
     known = _known(case, scan, piece, labels)
     foreign = sorted(set(piece.counts) - known - set(wild))
     if case.structures is None and labels and foreign:
-        yield "labels", Problem(file, "only the labels " + _listed(sorted(known)), "also " + _listed(foreign), RENUMBER)
+        yield "labels", Problem(file, "only the labels " + some(sorted(known)), "also " + some(foreign), RENUMBER)
     missing = [] if case.structures is None else [name for name in _numbers(labels) if name not in case.structures]
     if missing:
         remedy = "Name its numbers in the item's structures, or take it out of the list's labels"
@@ -111,7 +112,3 @@ def _black_and_white(scan: Scan, piece: Piece, numbers: Mapping[str, Any]) -> bo
 
 def _numbers(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return numbers_of(labels) if labels else {}
-
-
-def _listed(numbers: list[int], most: int = 8) -> str:
-    return ", ".join(map(str, numbers[:most])) + (", ..." if len(numbers) > most else "")

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.datalists import check_no_leak, load_datalist
-from pipeline.datalists.datalist import SECTIONS, case_name, files_of, full_path
+from pipeline.datalists.datalist import SECTIONS, files_of, full_path, name_of, patient_of
 from pipeline.errors import DataError, Problem
 from pipeline.preflight.result import Finding
 from pipeline.segmentation.intake import find_cases
 from pipeline.volumes import names_of
-
-Target = str | Path | Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,29 +67,25 @@ class Listing:
 
 
 def read_listing(
-    target: Target, dataset_dir: str | Path | None = None, *, section: Literal["training", "testing"] | None = None
+    target: str | Path, dataset_dir: str | Path | None = None, *, section: Literal["training", "testing"] | None = None
 ) -> Listing:
     """The cases of a datalist (or of a folder with a datalist.json), else the images below a folder.
 
     Args:
-        target: the list or the folder; or cases, as `pipeline.segmentation.intake.find_cases` gives them.
+        target: the list, the folder or a single image.
         dataset_dir: what the list's paths are relative to; without it the list's own folder.
         section: look at this one alone; leaks are looked for in the whole list all the same.
 
     Returns:
         cases whose files are all there; the others are told among its problems.
     """
-    if not isinstance(target, str | Path):
-        listing = Listing("the images", Path.cwd(), _datalist_of(target))
-        _add_cases(listing, SECTIONS)
-        return listing
     path = Path(target)
     if (path / "datalist.json").is_file():
         path = path / "datalist.json"
     is_list = path.suffix.lower() == ".json"
     listing = Listing(str(path), Path(dataset_dir or (path.parent if is_list or path.is_file() else path)))
     try:
-        listing.datalist = load_datalist(path) if is_list else _datalist_of(find_cases(path))
+        listing.datalist = load_datalist(path) if is_list else _images_of(path)
     except DataError as error:
         listing.problems = [Finding("list", problem) for problem in error.problems]
         return listing
@@ -107,13 +101,9 @@ def read_listing(
     return listing
 
 
-def _datalist_of(cases: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _images_of(path: Path) -> dict[str, Any]:
     """Images without labels, as what is to be segmented."""
-    found = []
-    for case in cases:
-        paths = [os.path.abspath(path) for path in names_of(case["image"])]
-        found.append({**case, "image": paths if len(paths) > 1 else paths[0]})
-    return {"training": [], "testing": found}
+    return {"training": [], "testing": [{**case, "image": os.path.abspath(case["image"])} for case in find_cases(path)]}
 
 
 def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
@@ -150,9 +140,7 @@ def _add_cases(listing: Listing, sections: Iterable[str]) -> None:
 
 def _case(item: Mapping[str, Any], section: str, images: list[str], label: str | None) -> Case:
     side = f"fold {item['fold']}" if section == "training" and "fold" in item else section
-    name = name_of(item)
-    patient = str(item.get("patient") or name)
-    return Case(name, side, patient, tuple(images), label, item.get("slice"), item.get("structures"))
+    return Case(name_of(item), side, patient_of(item), tuple(images), label, item.get("slice"), item.get("structures"))
 
 
 def _leaking(patient: str, listing: Listing) -> tuple[str, ...]:
@@ -173,8 +161,3 @@ def _full(path: str, root: Path) -> str | None:
     """The full path, None where nothing is there."""
     full = full_path(path, root)
     return full if os.path.exists(full) else None
-
-
-def name_of(item: Mapping[str, Any]) -> str:
-    """The name of a list's item: its "case", else its file's."""
-    return str(item.get("case") or case_name(files_of(dict(item))[0]))

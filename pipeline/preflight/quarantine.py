@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import save_datalist
-from pipeline.datalists.datalist import SECTIONS
+from pipeline.datalists.datalist import SECTIONS, name_of
 from pipeline.errors import DataError, Problem
-from pipeline.preflight.listing import name_of
 from pipeline.preflight.result import Result
 
 

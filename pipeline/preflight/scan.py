@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import math
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +16,10 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import corner_displacement, rescaled, stated_affine
 from pipeline.preflight.voxels import Piece, measure, quick_digest
 from pipeline.segmentation.inspection import inspect
-from pipeline.volumes.nifti import load_nifti
+from pipeline.volumes.faults import shape_fault
+from pipeline.volumes.nifti import gzip_damage, load_nifti
+from pipeline.volumes.sizes import claimed_size, is_too_short
 
-PACKED = 1100  # deflate packs 1032 to 1 at best
-DETACHED = 2**36  # bytes; of formats whose voxels lie in another file
 COPY_AGAIN = "Copy or download the file again"
 
 
@@ -106,7 +104,7 @@ class RefusedError(DataError):
 
 def _better_told(file: str, problems: list[Problem]) -> list[Problem]:
     """That the stream is damaged, or what `volseg segment` says: it knows what web pages and archives look like."""
-    damage = _damage(file)
+    damage = gzip_damage(file)
     if damage:
         return [Problem(file, "a complete and undamaged gzip stream", damage, COPY_AGAIN)]
     with contextlib.suppress(Exception):
@@ -115,22 +113,6 @@ def _better_told(file: str, problems: list[Problem]) -> list[Problem]:
         except DataError as error:
             return error.problems
     return problems
-
-
-def _damage(file: str) -> str:
-    """What is wrong with a gzip stream; "" for one that is whole, and for other files."""
-    with contextlib.suppress(OSError), open(file, "rb") as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            stream.seek(0)
-            try:
-                with gzip.GzipFile(fileobj=stream) as packed:
-                    while packed.read(2**20):
-                        pass
-            except EOFError:
-                return "a truncated one"
-            except (OSError, zlib.error) as error:
-                return f"a damaged one ({error})"
-    return ""
 
 
 def _read_grid(found: Scan) -> None:
@@ -142,12 +124,11 @@ def _read_grid(found: Scan) -> None:
 
 
 def _check_shape(found: Scan, job: Job) -> None:
-    if not 2 <= len(found.shape) <= (3 if job.is_label else 4) or 0 in found.shape:
-        expected = "a label map with three axes" if job.is_label else "a volume with three axes, or four with time"
-        raise RefusedError(Problem(found.file, expected, f"shape {_size(found)}", "Split it into single volumes"))
-    if min(found.shape[:2]) < 2:
-        expected = "at least two voxels along both in-plane axes"
-        raise RefusedError(Problem(found.file, expected, f"shape {_size(found)}", "Check the export"))
+    fault = shape_fault(found.shape)
+    if job.is_label and len(found.shape) == 4:
+        fault = "a label map with three axes", f"shape {_size(found)}", "Split it into single volumes"
+    if fault:
+        raise RefusedError(Problem(found.file, *fault))
 
 
 def _check_size(found: Scan) -> None:
@@ -156,9 +137,8 @@ def _check_size(found: Scan) -> None:
     if held == 0 and not is_folder:
         raise RefusedError(Problem(found.file, "an image", "an empty file", COPY_AGAIN))
     found.has_geometry = volumes.has_geometry(found.file)
-    found.shape = _trimmed(volumes.shape(found.file))
-    limit = {".nii": held, ".mhd": DETACHED, ".nhdr": DETACHED}.get(volumes.suffix_of(found.file), held * PACKED)
-    if found.has_geometry and not is_folder and _claimed(found) > limit:
+    found.shape = volumes.trimmed(volumes.shape(found.file))
+    if not is_folder and is_too_short(found.file, claimed_size(found.file)):
         expected = f"a file that can hold {_size(found)} voxels"
         raise RefusedError(Problem(found.file, expected, f"a truncated one of {held:,} bytes", COPY_AGAIN))
 
@@ -167,17 +147,11 @@ def _size_differs(found: Scan) -> bool:
     """Whether a .nii.gz says at its end that it unpacks to another length than its header asks for."""
     if not found.file.lower().endswith(".nii.gz"):
         return False
+    stored = load_nifti(found.file).dataobj
+    length = int(stored.offset) + math.prod(map(int, stored.shape)) * np.dtype(stored.dtype).itemsize
     with open(found.file, "rb") as stream:
         stream.seek(-4, os.SEEK_END)
-        return int.from_bytes(stream.read(4), "little") != _claimed(found) % 2**32
-
-
-def _claimed(found: Scan) -> int:
-    """Bytes that the voxels take, for NIfTI with all that lies before them."""
-    if volumes.is_nifti(found.file):
-        stored = load_nifti(found.file).dataobj
-        return int(stored.offset) + math.prod(map(int, stored.shape)) * np.dtype(stored.dtype).itemsize
-    return math.prod(found.shape)
+        return int.from_bytes(stream.read(4), "little") != length % 2**32
 
 
 def _forms_apart(header: Any, shape: tuple[int, ...]) -> float:
@@ -192,12 +166,6 @@ def _forms_apart(header: Any, shape: tuple[int, ...]) -> float:
 
 def _size(found: Scan) -> str:
     return " x ".join(map(str, found.shape))
-
-
-def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import label_pictures
 from pipeline.volumes import has_geometry, is_nifti, is_picture, read_image
+from pipeline.volumes.faults import type_fault
 from pipeline.volumes.nifti import nifti_parts
 
 MOST = 256  # different numbers of a label, or values of an image, that are kept
@@ -61,20 +62,18 @@ def measure(
         DataError: unreadable, truncated, damaged, or more than one real number per voxel.
     """
     meters = {index: _Meter(is_label) for index in indices}
-    size = int(np.prod(shape[:2]))
-    done = 0
+    size, first = int(np.prod(shape[:2])), 0
     for part in _parts(Path(path), is_label):
-        if part.dtype.names or part.dtype.kind not in "iufb":
-            found = f"{'colour' if part.dtype.names else part.dtype} voxels"
-            remedy = "Convert it to a grey-scale volume"
-            raise DataError(Problem(str(path), "one real number per voxel", found, remedy))
-        if None in meters:
-            meters[None].update(part)
-        for index in range(done // size, (done + part.size - 1) // size + 1) if len(meters) > (None in meters) else ():
-            if index in meters:
-                start = index * size - done
-                meters[index].update(part[max(start, 0) : start + size])
-        done += part.size
+        fault = type_fault(part.dtype)
+        if fault:
+            raise DataError(Problem(str(path), *fault))
+        slices = part.reshape(-1, size)
+        for index, meter in meters.items():
+            if index is None:
+                meter.update(part)
+            elif first <= index < first + len(slices):
+                meter.update(slices[index - first])
+        first += len(slices)
     return {index: meter.result() for index, meter in meters.items()}
 
 
@@ -94,7 +93,7 @@ def quick_digest(path: str | Path) -> str:
 
 
 def _parts(path: Path, is_label: bool) -> Iterator[np.ndarray]:
-    """Flat arrays, first axis fastest."""
+    """Flat arrays of whole slices, first axis fastest."""
     if is_nifti(path):
         yield from nifti_parts(path)
     elif is_label and not has_geometry(path):

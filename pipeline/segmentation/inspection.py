@@ -14,6 +14,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import corner_displacement
 from pipeline.segmentation.memory import check_memory
 from pipeline.volumes import affine, has_geometry, is_nifti, names_of, spacing, trimmed
+from pipeline.volumes.faults import Fault, range_fault, shape_fault, slice_fault, type_fault
 from pipeline.volumes.itk import read_itk
 from pipeline.volumes.names import Names
 from pipeline.volumes.nifti import load_nifti, nifti_parts
@@ -21,8 +22,6 @@ from pipeline.volumes.pictures import read_picture_folder
 
 MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
 GRID_MM = 0.01  # as far as the corners of two channels may lie apart
-
-Fault = tuple[str, str, str]  # what was expected, what was found, the remedy
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1, max_me
 
 def _inspect(path: Path, index: int | None, channels: int) -> ImageInfo:
     shape, parts = _parts(path)
-    fault = _shape_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
+    fault = shape_fault(shape) or slice_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
     if fault:
         raise DataError(Problem(str(path), *fault))
     frames = shape[3] if len(shape) > 3 and shape[3] != channels else 1
@@ -174,32 +173,14 @@ def _chosen(parts: Iterable[np.ndarray], shape: tuple[int, ...], index: int | No
         done += part.size
 
 
-def _shape_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
-    size = " x ".join(map(str, shape))
-    if not 2 <= len(shape) <= 4 or min(shape) < 1:
-        return "a volume with three axes, or four with time", f"shape {size}", "Split it into single volumes"
-    if min(shape[:2]) < 2:
-        return "at least two voxels along both in-plane axes", f"shape {size}", "Check the export"
-    if index is not None and (len(shape) > 3 or not 0 <= index < (*shape, 1)[2]):
-        return f"a volume with a slice {index}, counted from 0", f"shape {size}", "Build the datalist again"
-    return None
-
-
 def _value_fault(parts: Iterable[np.ndarray]) -> Fault | None:
     """What is wrong with the values; every part is read, so that a damaged file is known as such."""
     low, high, bad = np.inf, -np.inf, 0
-    odd = ""
+    odd = None
     for part in parts:
-        if part.dtype.names or part.dtype.kind not in "iufb":
-            odd = "colour" if part.dtype.names else str(part.dtype)
-        elif part.size:
+        odd = type_fault(part.dtype)
+        if part.size and not odd:
             if part.dtype.kind == "f":
                 bad += part.size - int(np.count_nonzero(np.isfinite(part)))
             low, high = min(low, float(part.min())), max(high, float(part.max()))
-    if odd:
-        return "one real number per voxel", f"{odd} voxels", "Convert it to a grey-scale volume"
-    if bad:
-        return "finite intensities", f"{bad} voxels that are NaN or infinite", "Repair the file or leave it out"
-    if low == high:
-        return "an image with contrast", f"the value {low:g} everywhere", "Check the export"
-    return None
+    return odd or range_fault(low, high, bad)

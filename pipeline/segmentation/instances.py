@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 
 from pipeline.structures import Labels, numbers_of
-from pipeline.volumes import mask_name, write_mask
+from pipeline.transforms.save import SaveOnGridd
+from pipeline.volumes import mask_name
 
 MOST = np.iinfo(np.uint16).max
 
@@ -45,36 +44,27 @@ def number_components(mask: np.ndarray, labels: Labels) -> np.ndarray:
     return instances
 
 
-class SaveInstancesd(MapTransform):
+class SaveInstancesd(SaveOnGridd):
     """Write the numbered components of a label map as CASE_instances beside the mask, and the path as "instances".
 
-    uint16 on exactly the image's grid (of a picture a 16-bit PNG), atomically; numbers as `number_components` gives
-    them. The mask itself is not changed.
+    uint16 (of a picture a 16-bit PNG); numbers as `number_components` gives them. The mask itself is not changed.
 
     Args:
         keys: label map (1, X, Y, Z) on the original grid.
-        output_dir: folder; made where it is missing.
         labels: structure -> number or numbers, of those that are to be taken apart.
-        ref_key: the image, whose file tells geometry and format.
-        overwrite: whether an existing file is replaced.
+        output_dir, ref_key, overwrite: as `SaveOnGridd` takes them.
     """
 
     def __init__(
         self, keys: KeysCollection, output_dir: str, labels: Labels, ref_key: str = "image", overwrite: bool = False
     ) -> None:
-        super().__init__(keys)
-        self.output_dir = Path(output_dir)
+        super().__init__(keys, output_dir, ref_key, overwrite)
         self.labels = labels
-        self.ref_key = ref_key
-        self.overwrite = overwrite
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        like = d[self.ref_key].meta["filename_or_obj"]
-        index = int(d["slice"]) if d.get("slice") is not None else None
-        path = self.output_dir / mask_name(f"{d['case']}_instances", like)
+        name = mask_name(f"{d['case']}_instances", self.image_of(d))
         for key in self.key_iterator(d):
             instances = number_components(np.asarray(d[key].cpu())[0], self.labels)
-            written = write_mask(instances, like, path, index=index, dtype=np.uint16, overwrite=self.overwrite)
-            d["instances"] = str(written)
+            d["instances"] = self.write(instances, name, d, np.uint16)
         return d

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.endings import NO_SPACE
+from pipeline.endings import NO_SPACE, chain
 from pipeline.errors import DataError
 
 NO_ENTRY = "is not defined in the config"  # MONAI's words for a reference to nothing; why it looked lies further in
@@ -28,17 +27,10 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
 
 def innermost(error: BaseException) -> BaseException:
     """The error of a chain that says most; a DataError where there is one."""
-    chain = list(_chain(error))
-    return next((one for one in chain if NO_ENTRY in str(one)), chain[-1])
+    found = list(chain(error))
+    return next((one for one in found if isinstance(one, DataError) or NO_ENTRY in str(one)), found[-1])
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that caused it, says that there is no room left for a file."""
-    return any(isinstance(one, OSError) and one.errno in NO_SPACE for one in _chain(error))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    yield error
-    while not isinstance(error, DataError) and (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-        yield error
+    return any(isinstance(one, OSError) and one.errno in NO_SPACE for one in chain(error))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.transforms import Spacingd as MonaiSpacingd
@@ -65,27 +64,13 @@ class SliceAxisLastd(MapTransform):
 
     Args:
         keys: MetaTensors, channel first, three spatial axes.
-        ratio: how many times the largest spacing must exceed the last axis's to be moved.
     """
-
-    def __init__(self, keys: KeysCollection, ratio: float = 1.5, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.ratio = ratio
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = self._slices_last(d[key])
+            d[key] = _slices_last(d[key])
         return d
-
-    def _slices_last(self, image: MetaTensor) -> MetaTensor:
-        thick = slice_axis(image.affine[:3, :3].norm(dim=0).tolist(), image.shape[1:], ratio=self.ratio)
-        if thick == 2:
-            return image
-        order = [axis for axis in range(3) if axis != thick] + [thick]
-        affine = image.affine[:, [*order, 3]]
-        moved = image.as_tensor().permute(0, *(axis + 1 for axis in order)).contiguous()
-        return MetaTensor(moved, meta={**image.meta, "affine": affine})
 
 
 class TakeSliced(MapTransform):
@@ -106,6 +91,16 @@ class TakeSliced(MapTransform):
             for key in self.key_iterator(d):
                 d[key] = _one_slice(d[key], int(d["slice"]))
         return d
+
+
+def _slices_last(image: MetaTensor) -> MetaTensor:
+    thick = slice_axis(image.affine[:3, :3].norm(dim=0).tolist(), image.shape[1:])
+    if thick == 2:
+        return image
+    order = [axis for axis in range(3) if axis != thick] + [thick]
+    affine = image.affine[:, [*order, 3]]
+    moved = image.as_tensor().permute(0, *(axis + 1 for axis in order)).contiguous()
+    return MetaTensor(moved, meta={**image.meta, "affine": affine})
 
 
 def _one_slice(stack: MetaTensor, index: int) -> MetaTensor:

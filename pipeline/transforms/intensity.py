@@ -11,11 +11,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from pipeline.intensity_scale import Scale, scale_of
+from pipeline.intensity_scale import Scale, scale_of, window_ends
 
 logger = logging.getLogger("pipeline")
-
-OFFSET = 1024.0  # what DICOM's unsigned storage adds to HU
 
 
 class HounsfieldWindowd(MapTransform):
@@ -31,10 +29,8 @@ class HounsfieldWindowd(MapTransform):
         window: HU that become -1 and 1; values beyond are cut off.
     """
 
-    def __init__(
-        self, keys: KeysCollection, window: Sequence[float] = (-1250.0, 250.0), allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, window: Sequence[float] = (-1250.0, 250.0)) -> None:
+        super().__init__(keys)
         self.low, self.high = (float(value) for value in window)
         if not self.low < self.high:
             raise ValueError(f"the window must rise, got {self.low:g}..{self.high:g} HU")
@@ -49,13 +45,7 @@ class HounsfieldWindowd(MapTransform):
         return d
 
     def _windowed(self, image: torch.Tensor, scale: Scale) -> torch.Tensor:
-        ends = {
-            Scale.HOUNSFIELD: (self.low, self.high),
-            Scale.SHIFTED: (self.low + OFFSET, self.high + OFFSET),
-            Scale.GREY: (0.0, 255.0),
-            Scale.UNIT: (0.0, 1.0),
-        }
-        low, high = ends[scale]
+        low, high = window_ends(scale, self.low, self.high)
         image = image.to(torch.float32, copy=True)
         return image.sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1.0, 1.0)
 

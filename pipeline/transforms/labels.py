@@ -16,8 +16,8 @@ from pipeline.structures import Labels, numbers_of, relabel
 
 
 class MapLabelsd(MapTransform):
-    """Give a label map the numbers of `labels`, by the item's "structures" where it has them, and its image's grid
-    where its file has none (a PNG).
+    """Give a label map the numbers of `labels`, by the item's "structures" where it has them, and the original grid of
+    the item's "image" where its file has none (a PNG).
 
     Where the item says "reversed" (CHAOS's PNG masks against their DICOM series), the slices are turned round first.
     "structures" is taken out of the item, since dictionaries of different cases cannot be put into one batch.
@@ -25,22 +25,20 @@ class MapLabelsd(MapTransform):
     Args:
         keys: label maps (1, X, Y, Z), as loaded.
         labels: name -> number or numbers.
-        ref_key: the case's image; its original grid is the label's.
 
     Raises:
         DataError: the label's shape is not the image's, or it does not tell a wanted structure.
     """
 
-    def __init__(self, keys: KeysCollection, labels: Labels, ref_key: str = "image") -> None:
+    def __init__(self, keys: KeysCollection, labels: Labels) -> None:
         super().__init__(keys)
         self.labels = labels
-        self.ref_key = ref_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         structures, backwards = d.pop("structures", None), d.pop("reversed", False)
         for key in self.key_iterator(d):
-            label, image = d[key], d[self.ref_key]
+            label, image = d[key], d["image"]
             file = str(label.meta.get("filename_or_obj", key))
             _check_shape(label, image, file)
             meta = dict(label.meta)

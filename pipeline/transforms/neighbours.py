@@ -22,8 +22,8 @@ class NeighbourSlicesd(MapTransform):
         count: slices on either side; with 0 images pass unchanged.
     """
 
-    def __init__(self, keys: KeysCollection, count: int = 1, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, count: int = 1) -> None:
+        super().__init__(keys)
         self.count = int(count)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -53,10 +53,8 @@ class RandUpsideDownd(RandomizableTransform, MapTransform):
         prob: how often.
     """
 
-    def __init__(
-        self, keys: KeysCollection, count: int = 1, prob: float = 0.5, allow_missing_keys: bool = False
-    ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, count: int = 1, prob: float = 0.5) -> None:
+        MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.count = int(count)
 

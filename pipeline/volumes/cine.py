@@ -44,11 +44,11 @@ def split_frames(path: str | Path, folder: str | Path, case: str) -> Iterator[di
         yield {"image": str(target), "case": name}
 
 
-def join_masks(masks: Sequence[str | Path], like: str | Path, output: str | Path, *, overwrite: bool = False) -> Path:
+def join_masks(masks: Sequence[str | Path], like: str | Path, output: str | Path) -> Path:
     """Write the masks of all frames, in order, as one mask with the series' exact header; raises as `write_mask`."""
     frames = [read_mask(mask) for mask in masks]
     joined = np.stack(frames, axis=-1) if len(frames) > 1 else frames[0]
-    return write_mask(joined, like, output, overwrite=overwrite)
+    return write_mask(joined, like, output)
 
 
 def heart_cycle(frames: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:

@@ -59,13 +59,19 @@ def series_headers(folder: str | Path) -> list[Any]:
         return [_header(str(file)) for file in _files(Path(folder)) if _is_dicom(file)]
 
 
+def slice_height(file: str | Path) -> float:
+    """The position of a DICOM slice along its normal, mm; raises DataError for a file that does not tell it."""
+    with _readable(file):
+        return _height(_header(str(file)))
+
+
 @contextmanager
-def _readable(folder: str | Path) -> Iterator[None]:
+def _readable(path: str | Path) -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         why = str(error).strip().splitlines()[-1]
-        raise DataError(Problem(str(folder), "a readable DICOM series", why, "Export the series again")) from error
+        raise DataError(Problem(str(path), "a readable DICOM series", why, "Export the series again")) from error
 
 
 def _one_series(folder: Path) -> list[str]:
@@ -104,9 +110,7 @@ def _by_position(names: list[str]) -> list[str] | None:
     sizes = {header.GetSize() for header in headers}
     if np.abs(directions - directions[0]).max() > 1e-3 or len(sizes) > 1 or max(sizes)[2:] not in ((), (1,)):
         return None
-    normal = np.cross(directions[0][:3], directions[0][3:])
-    heights = [float(normal @ _floats(header, POSITION)) for header in headers]
-    return [names[index] for index in np.argsort(heights)]
+    return [names[index] for index in np.argsort([_height(header) for header in headers])]
 
 
 def _check_positions(folder: str | Path, names: list[str]) -> None:
@@ -136,6 +140,11 @@ def _header(name: str) -> Any:
     reader.SetFileName(name)
     reader.ReadImageInformation()
     return reader
+
+
+def _height(header: Any) -> float:
+    rows, columns = np.split(_floats(header, ORIENTATION), 2)
+    return float(np.cross(rows, columns) @ _floats(header, POSITION))
 
 
 def _floats(header: Any, tag: str) -> np.ndarray:

@@ -80,15 +80,15 @@ def spacing(path: str | Path) -> tuple[float, float, float]:
     return found[0], found[1], found[2]
 
 
-def slice_axis(spacing: Sequence[float], shape: Sequence[int] = (), *, ratio: float = 1.5) -> int:
-    """The axis across the slices: that of the largest distance if it is `ratio` times the last one's, else the last.
+def slice_axis(spacing: Sequence[float], shape: Sequence[int] = ()) -> int:
+    """The axis across the slices: that of the largest distance if it is 1.5 times the last one's, else the last.
 
     With a shape (X, Y, Z), a single slice along the last axis settles it: its thickness may well be a voxel's.
     """
     if len(shape) > 2 and shape[2] == 1:
         return 2
     thick = max(range(3), key=lambda axis: spacing[axis])
-    return thick if spacing[thick] >= ratio * spacing[2] else 2
+    return thick if spacing[thick] >= 1.5 * spacing[2] else 2
 
 
 def affine(path: str | Path) -> np.ndarray:

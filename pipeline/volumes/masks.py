@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.files import refuse_existing
+from pipeline.files import refuse_existing, unfinished
 from pipeline.volumes.grid import has_geometry, shape, trimmed
 from pipeline.volumes.itk import itk_header, read_itk
 from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, Names, first_name, is_nifti, is_picture, suffix_of
@@ -68,18 +66,13 @@ def write_mask(
         refuse_existing([output])
     _check_formats(like, output)
     array = _fitted(array, shape(like), like, index)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{uuid.uuid4().hex[:8]}.{output.name}")
-    try:
+    with unfinished(output) as temporary:
         if is_nifti(like):
             _write_nifti(array, like, temporary, index)
         elif is_picture(output):
             write_label_picture(array, temporary)
         else:
             _write_itk(array, like, temporary, index)
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
     return output
 
 

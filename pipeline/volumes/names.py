@@ -1,7 +1,9 @@
-"""What the name of an image says: its format, and how its mask is called."""
+"""What the name of an image says: its format, its place among others, and how its mask is called."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,11 @@ def is_nifti(path: str | Path) -> bool:
 def is_picture(path: str | Path) -> bool:
     """Whether the name is that of a 2D picture (PNG, JPEG, BMP, TIFF)."""
     return suffix_of(path) in PICTURE_SUFFIXES
+
+
+def natural(name: str | os.PathLike) -> list[tuple[int, int | str]]:
+    """A sorting key that counts: slice_9 comes before slice_10."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", os.fspath(name)) if part]
 
 
 def mask_name(case: str, image: Names) -> str:

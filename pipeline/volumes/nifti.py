@@ -6,6 +6,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.volumes.itk import unreadable
 
 PART = 2**22  # voxels that are scaled at a time
+TRUNCATED = "a truncated one"
 
 
 def load_nifti(path: str | Path) -> Any:
@@ -102,6 +104,22 @@ def nifti_parts(path: str | Path, image: Any = None) -> Iterator[np.ndarray]:
         raise _damaged(path, error) from error
 
 
+def gzip_damage(path: str | Path) -> str:
+    """What is wrong with a gzip stream: TRUNCATED, or how it is damaged; "" for a whole one, and for other files."""
+    with suppress(OSError), open(path, "rb") as stream:
+        if stream.read(2) == b"\x1f\x8b":
+            stream.seek(0)
+            try:
+                with gzip.GzipFile(fileobj=stream) as packed:
+                    while packed.read(2**20):
+                        pass
+            except EOFError:
+                return TRUNCATED
+            except (OSError, zlib.error) as error:
+                return f"a damaged one ({error})"
+    return ""
+
+
 def _check_start(path: str | Path, image: Any) -> None:
     """Refuse voxels that would begin within the header of a single file.
 
@@ -130,22 +148,7 @@ def _fill(stream: BinaryIO, part: np.ndarray) -> None:
 
 
 def _damaged(path: str | Path, error: Exception) -> DataError:
-    if Path(path).exists() and (isinstance(error, EOFError) or _ends_early(path)):
-        remedy = "Copy or download the file again"
-        return DataError(Problem(str(path), "a complete file", "a truncated one", remedy))
+    """Of a stream that ends early, that it does: the libraries complain of whatever they missed first."""
+    if Path(path).exists() and (isinstance(error, EOFError) or gzip_damage(path) == TRUNCATED):
+        return DataError(Problem(str(path), "a complete file", TRUNCATED, "Copy or download the file again"))
     return unreadable(path, error)
-
-
-def _ends_early(path: str | Path) -> bool:
-    """Whether a gzip stream stops before its end; the libraries then complain of whatever they missed first."""
-    if not str(path).lower().endswith(".gz"):
-        return False
-    try:
-        with gzip.open(path, "rb") as stream:
-            while stream.read(2**20):
-                pass
-    except EOFError:
-        return True
-    except (OSError, zlib.error):
-        return False
-    return False

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.volumes.names import is_picture
+from pipeline.volumes.names import is_picture, natural
 
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF; these values swap width and height
@@ -122,7 +122,7 @@ def slice_files(folder: str | Path) -> list[Path]:
     """
     if is_picture(folder):
         return [Path(folder)]
-    files = sorted(_pictures(Path(folder)), key=lambda file: _number_key(file.stem))
+    files = sorted(_pictures(Path(folder)), key=lambda file: natural(file.stem))
     if not files:
         raise DataError(Problem(str(folder), "a folder of pictures", "none in it", "Give the folder with the slices"))
     numbered = [[int(number) for number in re.findall(r"\d+", file.stem)] for file in files]
@@ -207,12 +207,6 @@ def _native(pixels: np.ndarray) -> np.ndarray:
 
 def _pictures(folder: Path) -> Iterator[Path]:
     return (file for file in folder.iterdir() if is_picture(file) and not file.name.startswith(".") and file.is_file())
-
-
-def _number_key(stem: str) -> list[tuple[int, int, str]]:
-    """Text and numbers in turn, numbers compared as such."""
-    parts = re.split(r"(\d+)", stem)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def _unreadable(path: str | Path, error: Exception) -> DataError:

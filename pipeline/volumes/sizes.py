@@ -67,21 +67,23 @@ def claimed_size(path: str | Path) -> Size:
 
 
 def check_length(path: str | Path, size: Size) -> None:
-    """Refuse a file that is too short for its header's voxels, as far as its length alone tells.
+    """Refuse a file that `is_too_short`; raises DataError with both lengths."""
+    if is_too_short(path, size):
+        expected = f"a file that holds {size} voxels ({size.voxels * size.voxel_bytes:,} bytes)"
+        found = f"one of {Path(path).stat().st_size:,} bytes, truncated"
+        raise DataError(Problem(str(path), expected, found, "Copy or download the file again"))
 
-    Exact for voxels that are not packed; of packed ones only what no packing reaches is refused.
 
-    Raises:
-        DataError: naming both lengths.
+def is_too_short(path: str | Path, size: Size) -> bool:
+    """Whether a file is too short for its header's voxels, as far as its length alone tells.
+
+    Exact for voxels that are not packed; of packed ones only what no packing reaches is too much.
     """
     path = Path(path)
     if path.is_dir() or is_picture(path):
-        return
-    held, needed = _held(path), size.voxels * size.voxel_bytes
-    if held is not None and needed > held:
-        found = f"one of {path.stat().st_size:,} bytes, truncated"
-        remedy = "Copy or download the file again"
-        raise DataError(Problem(str(path), f"a file that holds {size} voxels ({needed:,} bytes)", found, remedy))
+        return False
+    held = _held(path)
+    return held is not None and size.voxels * size.voxel_bytes > held
 
 
 def _held(path: Path) -> int | None:

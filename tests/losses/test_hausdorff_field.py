@@ -48,8 +48,6 @@ def test_spacing_is_given_or_the_metadatas(label):
     assert not torch.equal(field_of(label, spacing=1.0), expected)
     with pytest.raises(ValueError, match="give spacing"):
         field_of(plain)
-    with pytest.raises(ValueError, match="output keys"):
-        TruthDistanced(["a", "b"])
 
 
 def test_several_channels_are_no_label_map(label):

@@ -314,17 +314,6 @@ def test_a_file_as_a_whole_and_slice_by_slice_and_a_mask_as_a_channel(tmp_path):
     assert [one.check for one in result.problems] == ["list"] * 5, "the truth is no input"
 
 
-def test_cases_in_place_of_a_list(tmp_path):
-    good_set(tmp_path)
-    (tmp_path / "images" / "d.nii.gz").write_bytes(b"")
-    paths = {case: str(tmp_path / "images" / f"{case}.nii.gz") for case in CASES}
-    cases = [{"image": paths["a"], "case": "one"}, {"image": paths["a"], "case": "two", "slice": 3}]
-    cases += [{"image": [paths["b"], paths["c"]], "case": "three"}, {"image": [paths["b"], paths["d"]], "case": "four"}]
-    result = check(cases, progress=False)
-    assert [(one.check, one.cases) for one in result.problems] == [("readable", ("four",))]
-    assert (result.cases, result.files, result.source) == (4, 4, "the images")
-
-
 def test_a_damaged_stack_is_told_once_and_spoils_all_of_its_slices(tmp_path):
     path = save(tmp_path / "stack.nii.gz", image_of("a"))
     save(tmp_path / "masks.nii.gz", label_of("a"))

@@ -8,12 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.datalists import protocols, splits
-from pipeline.datalists.assemble import fold_table, kept_together, provenance
+from pipeline.datalists.assemble import provenance
 from pipeline.datalists.covid19 import challenge, ct_seg, medseg, mosmed, semiseg
 from pipeline.datalists.covid19.layout import TARGETS, Layout, Tree
 from pipeline.datalists.covid19.likeness import find_near_duplicates, is_slice
 from pipeline.datalists.datalist import check_no_leak
 from pipeline.datalists.folders import entries_of
+from pipeline.datalists.summaries import fold_table, kept_together
 from pipeline.errors import DataError, Problem
 
 MODULES = (ct_seg, mosmed, challenge, medseg, semiseg)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.datalists.folders import files_below, natural
+from pipeline.datalists.folders import files_below
 from pipeline.errors import Problem
+from pipeline.volumes.names import natural
 
 TARGETS: dict[str, dict[str, int | list[int]]] = {
     "infection": {"infection": 1},
