@@ -117,6 +117,8 @@ def check_files(
 
     try:
         result = preflight.look(datalist, level=level, dataset_dir=dataset_dir, section=section, labels=labels)
+        if not result.cases:  # what is wrong with the list itself, `check_data` tells
+            return
         if result.problems and on_command_line():
             from pipeline.preflight.table import print_result, summary, terminal
 
