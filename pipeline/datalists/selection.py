@@ -82,8 +82,7 @@ def _choose(
     folds = sorted({item["fold"] for item in entries if "fold" in item})
     if fold not in folds:
         there = ", ".join(map(str, folds)) or "none"
-        remedy = f"Choose one of these folds, or {ALL} to train on every item"
-        raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", remedy))
+        raise DataError(Problem(source, f"items of fold {fold}", f"folds {there}", "Choose one of these folds"))
     if side is None:
         return entries
     trained = (datalist.get("split") or {}).get("train_on") == "fold"

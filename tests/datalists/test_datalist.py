@@ -163,7 +163,7 @@ def test_without_a_fold_all_is_trained_on_and_nothing_validates(root, datalist):
 def test_fold_all_holds_nothing_out_and_validates_on_what_it_trains_on(root, datalist):
     sides = [items(datalist, dataset_dir=root, fold="all", side=side) for side in ("train", "validation")]
     assert sides[0] == sides[1] == items(datalist, dataset_dir=root)
-    with pytest.raises(DataError, match="or all to train on every item"):
+    with pytest.raises(DataError, match="Choose one of these folds"):
         items(datalist, dataset_dir=root, fold="every", side="train")
 
 
