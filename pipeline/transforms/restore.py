@@ -30,16 +30,20 @@ class RestoreGridd(MapTransform):
         keys: logits (channels, x, y, z) on the grid of `ref_key`.
         ref_key: the preprocessed image; its `affine`, `original_affine` and `spatial_shape` tell both grids.
         labels: name -> number or numbers of the structure behind each channel (`pipeline.structures`).
+        slab: voxels of the original grid that are computed at a time.
 
     Raises:
         ValueError: where the two grids are not aligned with each other (a rotation between them), or the number of
             channels is not that of the labels.
     """
 
-    def __init__(self, keys: KeysCollection, ref_key: str = "image", labels: Labels | None = None) -> None:
+    def __init__(
+        self, keys: KeysCollection, ref_key: str = "image", labels: Labels | None = None, slab: int = 2**21
+    ) -> None:
         super().__init__(keys)
         self.ref_key = ref_key
         self.numbers = None if labels is None else list(own_numbers(labels).values())
+        self.slab = slab
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -49,7 +53,7 @@ class RestoreGridd(MapTransform):
         shape = [int(n) for n in reference.meta["spatial_shape"]][:3]
         for key in self.key_iterator(d):
             logits = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
-            labels = labels_on_grid(logits, working, affine, shape, numbers=self.numbers)
+            labels = labels_on_grid(logits, working, affine, shape, numbers=self.numbers, slab=self.slab)
             meta = {**reference.meta, "affine": affine, "spatial_shape": np.asarray(shape)}
             d[key] = MetaTensor(labels[None], meta=meta)
         return d

@@ -176,7 +176,8 @@ def test_a_rotation_between_the_grids_is_refused():
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAL"])
-def test_a_shape_returns_through_orientation_and_spacing(tmp_path, axes):
+@pytest.mark.parametrize("slab", [2**21, 7])
+def test_a_shape_returns_through_orientation_and_spacing(slab, tmp_path, axes):
     """A box drawn on an oblique volume of any axis order comes back from the 1 mm working grid, to the voxel."""
     shape, spacing = (24, 20, 6), (2.0, 2.0, 8.0)
     angle = np.deg2rad(20)
@@ -193,7 +194,7 @@ def test_a_shape_returns_through_orientation_and_spacing(tmp_path, axes):
     assert np.isclose(item["image"].affine[:3, :3].norm(dim=0)[2], 8), "slices last"
     item["pred"] = torch.cat([0.5 - item["image"], item["image"] - 0.5]).as_tensor()
     item["case"] = "box"
-    restored = Compose([RestoreGridd("pred"), SaveMaskd("pred", str(tmp_path / "out"))])(item)
+    restored = Compose([RestoreGridd("pred", slab=slab), SaveMaskd("pred", str(tmp_path / "out"))])(item)
     mask = nib.load(restored["mask"])
     assert mask.get_data_dtype() == np.uint8
     assert np.array_equal(np.asarray(mask.dataobj), np.asarray(stored.dataobj))
