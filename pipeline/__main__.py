@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from pipeline.endings import NO_SPACE
 from pipeline.errors import DataError, Problem
 
 
 def main() -> None:
     """Run the command line: 0 good, 1 failed work, 2 bad input (one line for each problem, no traceback).
 
-    A file or a folder that the system refuses (no right, no room, a file where a folder should be) is bad input, too.
+    A file or a folder that the system refuses (no right, a file where a folder should be) is bad input, too; a full
+    disk is failed work.
     """
     from pipeline.cli import app
 
@@ -27,12 +29,13 @@ def main() -> None:
             raise
         found = f"one that is not ({error.strerror})"
         remedy = "Choose another, or make room on its disk"
-        _refuse(Problem(str(error.filename), "a file or folder that can be read and written", found, remedy))
+        problem = Problem(str(error.filename), "a file or folder that can be read and written", found, remedy)
+        _refuse(problem, code=1 if error.errno in NO_SPACE else 2)
 
 
-def _refuse(problem: DataError | Problem) -> NoReturn:
+def _refuse(problem: DataError | Problem, *, code: int = 2) -> NoReturn:
     print(f"volseg: {problem}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command line as its users meet it: help, exit codes, one line for each fault."""
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from pipeline.__main__ import main
 from pipeline.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -224,3 +226,15 @@ def test_two_gloo_processes_train_together(phantom_acdc, tmp_path):
     (line,) = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     assert 0 <= json.loads(line)["val_dice"] <= 1
     assert (tmp_path / "run" / "models" / "model_final.pt").is_file()
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EACCES, 2)])
+def test_a_full_disk_is_failed_work_and_a_closed_folder_bad_input(monkeypatch, capsys, number, code):
+    def refused():
+        raise OSError(number, os.strerror(number), "out/scores.csv")
+
+    monkeypatch.setattr("pipeline.cli.app", refused)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == code
+    assert capsys.readouterr().err.startswith("volseg: out/scores.csv: expected a file or folder that can be")
