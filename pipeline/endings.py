@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -130,7 +131,7 @@ def explain(
         if isinstance(one, MemoryError) or _is_any(low, NO_MEMORY):
             keys = _present(settings())
             return 1, f"out of memory ({_shortened(text) or type(one).__name__}). {keys}"
-        if "dataloader worker" in low and _is_any(low, ("exited unexpectedly", "killed by signal")):
+        if _loader_ended(one, low):
             keys = _present(settings())
             return 1, f"a process that loads data was ended from outside, most likely for lack of memory. {keys}"
         if _several() and _is_any(low, NO_ANSWER):
@@ -179,6 +180,18 @@ def _text(error: BaseException) -> str:
     if text.startswith("Caught ") and "DataLoader worker" in text:
         text = text.strip().rpartition(f"{type(error).__name__}: ")[2]
     return text
+
+
+def _loader_ended(error: BaseException, text: str) -> bool:
+    """Whether a process that loads data is gone: PyTorch says so, unless it was fetching a tensor from that process."""
+    if "dataloader worker" in text and _is_any(text, ("exited unexpectedly", "killed by signal")):
+        return True
+    if not isinstance(error, OSError | EOFError):
+        return False
+    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    return any(name.endswith("dataloader.py") for name in files) and any(
+        name.endswith("resource_sharer.py") for name in files
+    )
 
 
 def _is_any(text: str, signs: tuple[str, ...]) -> bool:

@@ -8,6 +8,8 @@ import sys
 import time
 
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from pipeline.endings import TrainingError, explain
 from pipeline.errors import DataError, Problem
@@ -69,6 +71,19 @@ def test_a_full_disk_names_the_file_and_how_to_go_on():
 
 def test_what_ends_a_loading_process_is_told():
     code, text = told(RuntimeError("DataLoader worker (pid 77) is killed by signal: Killed. "))
+    assert code == 1
+    assert "lack of memory. Lower batch_size" in text
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_loading_process_that_ends_while_a_tensor_is_fetched_from_it_is_told(error, monkeypatch):
+    def gone(*_):
+        raise error
+
+    monkeypatch.setattr("multiprocessing.resource_sharer._resource_sharer.get_connection", gone)
+    with pytest.raises(type(error)) as caught:
+        next(iter(DataLoader(torch.zeros(2, 3), num_workers=1, multiprocessing_context="fork")))
+    code, text = told(caught.value)
     assert code == 1
     assert "lack of memory. Lower batch_size" in text
 
