@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from monai.inferers import Inferer
+from monai.transforms.utils import get_largest_connected_component_mask
 from torch import nn
 
 from pipeline.checkpoints import load_weights
@@ -77,12 +78,14 @@ class CascadeInferer(Inferer):
 
     Args:
         inferer: what calls the network, in both passes.
+        coarse: what calls it in the coarse pass instead, e.g. without mirrored copies; None for `inferer`.
         enabled: False calls `inferer` and changes nothing.
         factor: how many voxels of each axis become one; mean values.
         checkpoint: weights of the same network_def for the coarse pass, trained at the coarse spacing; None uses the
             network's own, which must then bear the change of scale.
         margin: voxels of the fine image around what was found.
         smallest: least size of the region, e.g. the window, so that context is not lost; None for no limit.
+        largest_component: of what the coarse pass finds, only the largest connected part counts: one heart, say.
         sigmoid: each channel is one structure; else the channels are classes, background first.
     """
 
@@ -95,10 +98,14 @@ class CascadeInferer(Inferer):
         checkpoint: str | None = None,
         margin: Sequence[int] = (12, 12, 1),
         smallest: Sequence[int] | None = None,
+        largest_component: bool = False,
+        coarse: Inferer | None = None,
         sigmoid: bool = False,
     ) -> None:
         super().__init__()
         self.inferer = inferer
+        self.coarse = coarse or inferer
+        self.largest_component = largest_component
         self.enabled = enabled
         self.factor = tuple(factor)
         self.checkpoint = checkpoint
@@ -115,7 +122,7 @@ class CascadeInferer(Inferer):
             (self._state,) = _read_states(network, [self.checkpoint])
         small = nn.functional.avg_pool3d(inputs, self.factor, self.factor, ceil_mode=True, count_include_pad=False)
         with _weights(network, self._state):
-            logits = self.inferer(small, network, *args, **kwargs)
+            logits = self.coarse(small, network, *args, **kwargs)
         box = self._region(logits, inputs.shape[2:])
         if box is None:
             return self.inferer(inputs, network, *args, **kwargs)
@@ -128,8 +135,10 @@ class CascadeInferer(Inferer):
 
     def _region(self, logits: torch.Tensor, shape: Sequence[int]) -> tuple[slice, ...] | None:
         """The box of the fine image that holds all that was found, or None."""
-        found = (logits > 0).any(dim=1) if self.sigmoid else logits.argmax(dim=1) > 0
-        places = found.any(dim=0).nonzero()
+        found = (logits > 0 if self.sigmoid else logits[:, 1:] > logits[:, :1]).any(dim=1).any(dim=0)
+        if self.largest_component:
+            found = get_largest_connected_component_mask(found)
+        places = found.nonzero()
         if not len(places):
             return None
         box = []

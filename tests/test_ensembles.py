@@ -169,3 +169,31 @@ def test_the_coarse_pass_has_weights_of_its_own(tmp_path):
         CascadeInferer(SimpleInferer(), checkpoint=str(tmp_path / "coarse.pt"))(x, network)
     assert network.sizes == [(20, 15, 6), (40, 30, 6)]
     assert network.threshold == 0.5
+
+
+def test_of_what_was_found_the_largest_part_can_count_alone():
+    x = image()
+    x[..., 30:34, 24:26, 5] = 1  # smaller, and far from the other
+    seen = []
+    for largest in (False, True):
+        network = Bright()
+        with torch.no_grad():
+            logits = CascadeInferer(SimpleInferer(), margin=(0, 0, 0), largest_component=largest)(x, network)
+        seen.append((network.sizes[1], int(logits.argmax(1).sum())))
+    assert seen == [((24, 18, 4), 6 * 6 * 2 + 4 * 2), ((6, 6, 2), 6 * 6 * 2)]
+
+
+def test_the_coarse_pass_can_be_called_in_its_own_way():
+    class Counting(SimpleInferer):
+        calls = 0
+
+        def __call__(self, *args, **kwargs):
+            self.calls += 1
+            return super().__call__(*args, **kwargs)
+
+    fine, coarse = Counting(), Counting()
+    network = Bright()
+    with torch.no_grad():
+        CascadeInferer(fine, coarse=coarse)(image(), network)
+    assert (coarse.calls, fine.calls) == (1, 1)
+    assert network.sizes[0] == (20, 15, 6)

@@ -36,5 +36,5 @@ class Subpixel(nn.Module):
 
 
 def _by_slice(x: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    slices = x.permute(0, 4, 1, 2, 3).flatten(0, 1)
-    return change(slices).unflatten(0, (x.shape[0], x.shape[4])).permute(0, 2, 3, 4, 1)
+    slices = x.permute(0, 4, 1, 2, 3).reshape(-1, *x.shape[1:4])  # the batch stays unknown to an ONNX file
+    return change(slices).unflatten(0, (-1, x.shape[4])).permute(0, 2, 3, 4, 1)

@@ -130,6 +130,9 @@ class BundleRunner:
 
     def _parse(self, weights: str | Path | None, device: str | None, overrides: dict[str, Any]) -> ConfigParser:
         parser = _read(self.config)
+        if "train" in parser:
+            remedy = "Give the bundle's folder, or its inference.json"
+            raise DataError(Problem(str(self.config), "a configuration for inference", "one for training", remedy))
         missing = [key for key in NEEDED if key not in parser]
         missing += [key for key in WEIGHTS if key not in parser and any(other in parser for other in WEIGHTS)]
         if missing:

@@ -34,9 +34,10 @@ class NeighbourSlicesd(MapTransform):
 
     def _with_neighbours(self, image: torch.Tensor) -> torch.Tensor:
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-        last = plain.shape[-1] - 1
-        steps = range(-self.count, self.count + 1)
-        stacked = torch.cat([plain[..., (torch.arange(last + 1) + step).clamp(0, last)] for step in steps])
+        number = plain.shape[-1]
+        first, last = (plain[..., end : end + 1].expand(*plain.shape[:-1], self.count) for end in (0, number - 1))
+        continued = torch.cat([first, plain, last], dim=-1)
+        stacked = torch.cat([continued[..., step : step + number] for step in range(2 * self.count + 1)])
         if not isinstance(image, MetaTensor):
             return stacked
         return MetaTensor(stacked, meta=image.meta, applied_operations=image.applied_operations)

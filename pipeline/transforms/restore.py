@@ -21,8 +21,9 @@ class RestoreGridd(MapTransform):
     """Turn logits on the working grid into one label map on the original grid of the image.
 
     Logits are interpolated linearly, a slab of slices at a time, and the labels are taken there, so memory stays at
-    channels x one slab. Without `labels` the channels are classes, background first, and the largest wins. With
-    `labels` each channel is one structure on its own, there where its logit is above 0 (a probability of 0.5), and
+    channels x one slab; only the box that holds all that is not background is looked at, since between voxels that all
+    say background every point does. Without `labels` the channels are classes, background first, and the largest wins.
+    With `labels` each channel is one structure on its own, there where its logit is above 0 (a probability of 0.5), and
     later structures are painted over earlier ones. Voxels beyond the working grid, where nothing was computed
     (a cropped body), are background; a rim of one working voxel takes the nearest logits.
 
@@ -83,7 +84,8 @@ def labels_on_grid(
         raise ValueError(f"{logits.shape[0]} channels of logits for {len(numbers)} structures")
     axes, positions = _aligned_axes(torch.linalg.inv(working_affine) @ affine, shape)
     aligned = logits.permute(0, *(axis + 1 for axis in axes))
-    inside = [_inside(positions[axis], aligned.shape[axis + 1]) for axis in range(3)]
+    found = (aligned[1:] > aligned[:1] if numbers is None else aligned > 0).any(dim=0)
+    inside = [_between(where, *_extent(found, axis)) for axis, where in enumerate(positions)]
     positions = [where[part] for where, part in zip(positions, inside, strict=True)]
     labels = torch.zeros(tuple(shape), dtype=torch.uint8, device=logits.device)
     block = labels[tuple(inside)]
@@ -128,7 +130,14 @@ def _aligned_axes(matrix: torch.Tensor, shape: Sequence[int]) -> tuple[list[int]
     return axes, positions
 
 
-def _inside(positions: torch.Tensor, size: int) -> slice:
-    """The run of positions that lie on the working axis or at most a rim beyond it."""
-    near = torch.nonzero((positions >= -RIM) & (positions <= size - 1 + RIM)).flatten()
+def _extent(found: torch.Tensor, axis: int) -> tuple[int, int]:
+    """The first and the last index along `axis` at which anything is found; (0, -2) where nothing is."""
+    others = [other for other in range(found.ndim) if other != axis]
+    places = found.any(dim=others[1]).any(dim=others[0]).nonzero().flatten()
+    return (int(places[0]), int(places[-1])) if len(places) else (0, -2)
+
+
+def _between(positions: torch.Tensor, first: int, last: int) -> slice:
+    """The run of positions from a rim before the working voxel `first` to a rim behind `last`."""
+    near = torch.nonzero((positions >= first - RIM) & (positions <= last + RIM)).flatten()
     return slice(int(near[0]), int(near[-1]) + 1) if len(near) else slice(0, 0)
