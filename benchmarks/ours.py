@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from benchmarks.setting import ACDC
 from pipeline.segmentation.runner import BundleRunner
 
-PLAIN = {"mirror_axes": [], "overwrite": True}  # as the peers: one look at each window
+PLAIN = {"mirror_axes": [], "overwrite": True}  # as the peers: no mirrored copies
 
 
 class Segmenter:
@@ -43,21 +44,21 @@ class BareNetwork:
     `in_bf16` gives the same under autocast.
     """
 
-    def __init__(self, weights: Path, *, bundle: Path = ACDC) -> None:
-        parser = parsed(bundle, weights, precision="fp32", **PLAIN)
+    def __init__(self, weights: Path, *, bundle: Path = ACDC, **overrides: Any) -> None:
+        parser = parsed(bundle, weights, **PLAIN | {"precision": "fp32"} | overrides)
         self.network = parser.get_parsed_content("network").eval()
         self.preprocessing = parser.get_parsed_content("preprocessing")
         self.inferer = parser.get_parsed_content("inferer")
-        self.channels = int(parser.get_parsed_content("out_channels"))
         self.windows: dict[str, list[torch.Tensor]] = {}
 
+    @torch.no_grad()
     def prepare(self, item: Mapping[str, Any]) -> None:
-        """Cut the windows of an item, without computing them."""
+        """Cut the windows of an item; they are computed, since the coarse look decides where the fine ones lie."""
         kept: list[torch.Tensor] = []
 
         def keep(batch: torch.Tensor) -> torch.Tensor:
             kept.append(batch.clone())
-            return batch.new_zeros((len(batch), self.channels, *batch.shape[2:]))
+            return self.network(batch)
 
         image = self.preprocessing({"image": str(item["image"]), "case": item["case"]})["image"]
         self.inferer(image.as_tensor()[None], keep)
@@ -72,6 +73,11 @@ class BareNetwork:
         """The forward passes under bf16 autocast."""
         with torch.autocast("cpu", torch.bfloat16):
             self(item)
+
+
+def as_shipped(bundle: Path) -> dict[str, Any]:
+    """What undoes PLAIN: a bundle's own settings of the same keys."""
+    return {"mirror_axes": json.loads((bundle / "inference.json").read_text(encoding="utf-8"))["mirror_axes"]}
 
 
 def parsed(bundle: Path, weights: Path, **overrides: Any) -> Any:

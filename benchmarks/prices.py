@@ -12,15 +12,15 @@ from benchmarks.setting import ACDC, Setting
 # what differs from the bundle's own settings with mirroring off
 KEYS: dict[str, dict[str, Any]] = {
     "mirror_axes=[0,1]": {"mirror_axes": [0, 1]},
-    "overlap=[0.375,0.375,0]": {"overlap": [0.375, 0.375, 0.0]},
-    "overlap=[0.25,0.25,0]": {"overlap": [0.25, 0.25, 0.0]},
-    "overlap=[0,0,0]": {"overlap": [0.0, 0.0, 0.0]},
+    "cascade=false": {"cascade": False},
+    "cascade=false overlap=[0.25,0.25,0]": {"cascade": False, "overlap": [0.25, 0.25, 0.0]},
+    "cascade=false overlap=[0,0,0]": {"cascade": False, "overlap": [0.0, 0.0, 0.0]},
     "sw_batch_size=1": {"sw_batch_size": 1},
     "sw_batch_size=4": {"sw_batch_size": 4},
     "precision=fp32": {"precision": "fp32"},
     "largest_component=false": {"largest_component": False},
 }
-QUICK = ("overlap=[0.25,0.25,0]", "precision=fp32")
+QUICK = ("cascade=false", "precision=fp32")
 
 
 def rows(setting: Setting) -> list[Row]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
 from scipy.ndimage import zoom
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from benchmarks import scores
 from benchmarks.ct import agreement_of
@@ -17,6 +15,7 @@ from benchmarks.monai_stock import StockMonai
 from benchmarks.nnunet import InSlices, _plans
 from benchmarks.ours import BareNetwork, Segmenter
 from benchmarks.setting import ACDC, Setting, random_weights
+from pipeline.networks import Adapter
 from pipeline.transforms import labels_on_grid
 from pipeline.volumes import read_mask
 
@@ -33,30 +32,36 @@ def case(phantom_acdc):
 
 
 def test_masks_of_the_stock_arrangement_agree(setting, case, tmp_path):
-    """One window of 160 x 160 after resampling, so that window weights and padding, which differ, play no part."""
+    """One window of 128 x 128 after resampling, so that window weights and padding, which differ, play no part."""
     heart = nib.load(case["image"])
     voxels = np.asarray(heart.dataobj)[:, :, 2:4].astype(np.float32)
-    large = zoom(voxels, (200 / voxels.shape[0], 200 / voxels.shape[1], 1), order=1)
+    large = zoom(voxels, (160 / voxels.shape[0], 160 / voxels.shape[1], 1), order=1)
     nib.save(nib.Nifti1Image(large, np.diag([1.25, 1.25, 10, 1])), tmp_path / "one.nii.gz")
     item = {"image": str(tmp_path / "one.nii.gz"), "case": "one"}
     weights = setting.acdc_weights
-    ours = Segmenter(ACDC, weights, tmp_path / "ours", largest_component=False, precision="fp32")(item)
+    alike = {"largest_component": False, "cascade": False, "precision": "fp32"}
+    ours = Segmenter(ACDC, weights, tmp_path / "ours", **alike)(item)
     theirs = StockMonai(ACDC, weights, tmp_path / "stock")(item)
     assert np.count_nonzero(read_mask(ours)) > 500
     assert agreement_of(str(ours), str(theirs)) > 0.99
 
 
-def test_the_bare_network_sees_the_windows_of_the_bundle(setting, case, monkeypatch):
-    bare = BareNetwork(setting.acdc_weights)
+@pytest.mark.parametrize("mirror_axes", [[], [0, 1]])
+def test_the_bare_network_sees_the_windows_of_the_bundle(setting, case, mirror_axes, tmp_path):
+    options = {"mirror_axes": mirror_axes, "precision": "fp32"}
+    bare = BareNetwork(setting.acdc_weights, mirror_axes=mirror_axes)
     bare.prepare(case)
+    segmenter = Segmenter(ACDC, setting.acdc_weights, tmp_path, **options)
     seen = []
-    monkeypatch.setattr(bare.network, "forward", lambda x: seen.append(x.shape) or x)
-    bare(case)
-    shape = MetaTensor(bare.preprocessing({"image": case["image"], "case": "one"})["image"]).shape
-    windows = sum(size[0] for size in seen)
-    starts = [max(1, math.ceil((max(n, 160) - 160) / 80) + 1) for n in shape[1:3]]
-    assert windows == starts[0] * starts[1] * shape[3]
-    assert {tuple(size[1:]) for size in seen} == {(3, 160, 160, 1)}
+    hook = register_module_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0].clone()) if isinstance(module, Adapter) else None
+    )
+    with hook:
+        segmenter(case)
+    windows = bare.windows[case["case"]]
+    assert len(windows) > 1, "a coarse look and a fine one"
+    assert [w.shape for w in windows] == [w.shape for w in seen]
+    assert all(torch.equal(*pair) for pair in zip(windows, seen, strict=True))
 
 
 def test_the_peers_of_the_scores_give_equal_values():
