@@ -25,7 +25,7 @@ EPOCHS_covid19         := 60
 EPOCHS_covid19_slices  := 20
 PHANTOMS := data/$(BUNDLE)
 SOURCE := $(if $(DATA),$(DATA),$(PHANTOMS))
-EPOCHS ?= $(if $(DATA),6,$(EPOCHS_$(BUNDLE)))
+EPOCHS ?= $(if $(DATA),30,$(EPOCHS_$(BUNDLE)))
 RUN    ?= runs/demo/$(BUNDLE)
 CONFIG := bundles/$(BUNDLE)/train.json
 

@@ -192,7 +192,7 @@ def bundle(*arguments, code):
 @pytest.mark.slow
 def test_the_bundle_command_trains_and_a_misspelt_key_is_one_line(phantom_acdc, tmp_path):
     small = ["--dataset_dir", str(phantom_acdc), "--output_dir", str(tmp_path / "run"), "--epochs", "1"]
-    small += ["--network_def#channels", "[4,4,4,4,4]", "--device", "cpu"]
+    small += ["--network_def#network#network#filters", "[4,4,4,4,4]", "--device", "cpu"]
     small[-1] = "$torch.device('cpu')"
     error = bundle(*small, "--epoch", "5", code=2)
     assert error[-1].startswith("volseg: --epoch: expected a key of the configuration")
@@ -219,7 +219,8 @@ def test_two_gloo_processes_train_together(phantom_acdc, tmp_path):
     ]
     files = "['bundles/acdc/train.json','bundles/acdc/multi_gpu_train.json']"
     command += ["run", "training", "--config_file", files, "--dataset_dir", str(phantom_acdc), "--epochs", "1"]
-    command += ["--output_dir", str(tmp_path / "run"), "--network_def#channels", "[4,4,4,4,4]", "--batch_size", "2"]
+    command += ["--output_dir", str(tmp_path / "run"), "--batch_size", "2"]
+    command += ["--network_def#network#network#filters", "[4,4,4,4,4]"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=REPOSITORY, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

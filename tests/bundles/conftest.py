@@ -17,14 +17,13 @@ SHALLOW = {
     "network_def#upsample_kernel_size": [[2, 2, 1]] * 2,
     "network_def#filters": [4, 8, 8],
 }
-SHALLOW_UNET = {
+NARROW = {
     "device": "$torch.device('cpu')",
     "num_workers": 0,
-    "network_def#strides": [[2, 2, 1]] * 2,
-    "network_def#channels": [4, 8, 8],
+    "network_def#network#network#filters": [4, 8, 8, 8, 8],
 }
 TINY = {
-    "acdc": SHALLOW_UNET | {"patch_size": [48, 48, 1], "spacing": [3.0, 3.0, -1]},
+    "acdc": NARROW | {"patch_size": [48, 48, 1], "spacing": [3.0, 3.0, -1]},
     "covid19": SHALLOW | {"patch_size": [32, 32, 8], "spacing": [8.0, 8.0, 10.0]},
     "covid19_slices": SHALLOW | {"patch_size": [48, 48, 1]},
 }

@@ -142,7 +142,7 @@ def test_dynunet_by_one_override_trains(bundle, tmp_path):
         "upsample_kernel_size": [[2, 2, 1]] * 2,
         "filters": [4, 8, 8],
     }
-    overrides = {f"network_def#{key}": None for key in ("strides", "channels")} | {"network_def": dynunet, "epochs": 1}
+    overrides = {"network_def#network#network#filters": None, "network_def": dynunet, "epochs": 1}
     train(bundle, **overrides)
     assert any(value.ndim == 5 for value in weights(tmp_path).values())
 
@@ -152,7 +152,7 @@ def test_an_anisotropic_3d_network_trains_on_few_slices(bundle, tmp_path):
         bundle,
         epochs=1,
         patch_size=[48, 48, 4],
-        **{"network_def#kernel_size": 3, "network_def#up_kernel_size": 3},
+        **{"network_def#network#network#kernel_size": [[3, 3, 3]] * 5},
     )
     assert (tmp_path / "run" / "models" / "model.pt").is_file()
 

@@ -17,15 +17,15 @@ from pipeline.segmentation import segment
 from pipeline.volumes import read_mask
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "acdc"
-SMALL = {"channels": [4] * 5, "dropout": 0.3}
+SMALL = {"filters": [4] * 5, "dropout": 0.3}
 
 
 def config() -> dict:
     """bundles/acdc/inference.json with a small network that has dropout, and small windows."""
     told = json.loads((BUNDLE / "inference.json").read_text(encoding="utf-8"))
-    told["network_def"] |= SMALL
-    small = {"patch_size": [64, 64, 1], "overlap": 0.25, "mirror_axes": [], "precision": "fp32", "sw_batch_size": 8}
-    return told | small | {"device": "$torch.device('cpu')"}
+    told["network_def"]["network"]["network"] |= SMALL
+    small = {"patch_size": [64, 64, 1], "overlap": 0.25, "precision": "fp32", "sw_batch_size": 8}
+    return told | small | {"mirror_axes": [], "cascade": False} | {"device": "$torch.device('cpu')"}
 
 
 @pytest.fixture(scope="module")

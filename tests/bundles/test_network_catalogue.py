@@ -122,9 +122,8 @@ def test_weights_of_another_plan_are_refused(tmp_path):
 def test_one_override_trains_the_bundle_and_segments_with_it(bundle, tmp_path):
     from pipeline.segmentation import segment
 
-    chosen = {"network_def": "%bundles/options/networks.json::light", "network_channels": 3, "out_channels": 4}
-    keys = ("strides", "channels")
-    workflow = bundle("train", **{f"network_def#{key}": None for key in keys}, **chosen, epochs=1)
+    chosen = {"network_def": "%bundles/options/networks.json::light", "network_channels": 5, "out_channels": 4}
+    workflow = bundle("train", **{"network_def#network#network#filters": None}, **chosen, epochs=1)
     workflow.run()
     workflow.finalize()
     own = json.loads((REPOSITORY / "bundles" / "acdc" / "inference.json").read_text(encoding="utf-8"))

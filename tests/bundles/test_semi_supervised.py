@@ -121,7 +121,7 @@ def test_unlabelled_images_reach_the_network_and_teach_it(bundle):
 
     network = trainer.network
     network.zero_grad()
-    image, hidden = torch.randn(2, 3, 48, 48, 1), torch.full((2, 1, 48, 48, 1), UNLABELLED)
+    image, hidden = torch.randn(2, 5, 48, 48, 1), torch.full((2, 1, 48, 48, 1), UNLABELLED)
     loss(network(image), hidden, image=image, predict=lambda x, other: (other or network)(x)).backward()
     assert max(float(p.grad.abs().max()) for p in network.parameters() if p.grad is not None) > 0
 

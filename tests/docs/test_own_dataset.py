@@ -24,7 +24,7 @@ SMALL = {
     "network_def#filters": [4, 8, 8],
     "patch_size": [32, 32, 1],
 }
-SMALL_ACDC = {"network_def#strides": [[2, 2, 1]] * 2, "network_def#channels": [4, 8, 8], "patch_size": [32, 32, 1]}
+SMALL_ACDC = {"network_def#network#network#filters": [4, 8, 8, 8, 8], "patch_size": [32, 32, 1]}
 TRAINING = {"epochs": 1, "val_interval": 1}
 
 

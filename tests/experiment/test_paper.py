@@ -15,7 +15,10 @@ from pipeline.metrics import score_case
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLES = ("acdc", "covid19", "covid19_slices")
 TINY = {"width": 2, "patch_size": [32, 32, 1], "batch_size": 8, "epochs": 1, "device": "$torch.device('cpu')"}
-OWN = {"acdc": {"dice_background", "largest_component", "neighbours"}, "covid19": {"min_component", "target"}}
+OWN = {
+    "acdc": {"cascade", "dice_background", "largest_component", "neighbours"},
+    "covid19": {"min_component", "target"},
+}
 OWN["covid19_slices"] = {"min_component"}
 
 

@@ -269,10 +269,10 @@ def bomb(path: Path) -> None:
         row(
             "resume-other-network",
             "a run of another network is resumed",
-            TRAIN + " --resume true --network_def#channels [8,8,8]",
+            TRAIN + " --resume true --network_def#network#network#filters [8,8,8,8,8]",
             "refused; the run is left as it is",
             "Use the network_def that these weights were trained with.",
-            {"resume": "true", "network_def#channels": [8, 8, 8]},
+            {"resume": "true", "network_def#network#network#filters": [8, 8, 8, 8, 8]},
         ),
         row(
             "resume-other-optimizer",

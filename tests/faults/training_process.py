@@ -31,8 +31,7 @@ TINY = {
     "spacing": [3.0, 3.0, -1],
     "epochs": 3,
     "val_interval": 2,
-    "network_def#strides": [[2, 2, 1]] * 2,
-    "network_def#channels": [4, 8, 8],
+    "network_def#network#network#filters": [4, 8, 8, 8, 8],
 }
 LIMIT = 180.0  # seconds
 

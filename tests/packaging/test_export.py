@@ -29,13 +29,14 @@ def test_torchscript_gives_the_same_and_holds_its_configuration(packed):
     assert found.difference < 1e-4 * found.spread + 1e-5
     with zipfile.ZipFile(packed / "models" / "model.ts") as archive:
         # where MONAI Deploy looks for them
-        assert json.loads(archive.read("model/extra/metadata.json"))["version"] == "0.2.0"
+        assert json.loads(archive.read("model/extra/metadata.json"))["version"] == "0.3.0"
         assert json.loads(archive.read("model/extra/inference.json"))["bundle_root"] == "."
 
 
 def test_a_network_that_answers_otherwise_is_noticed(packed):
-    network = network_of(packed)
-    window = torch.zeros(1, 3, 48, 48, 1)
+    with on_path(packed):
+        network = network_of(packed)
+    window = torch.zeros(1, 5, 48, 48, 1)
     found = compare(lambda x: network(x) + 0.25, network, packed / "models" / "model.pt", window)
     assert found.difference == pytest.approx(0.25, abs=1e-5)
     assert found.agreement == 1.0  # all classes shifted alike
@@ -54,10 +55,10 @@ def test_the_volume_is_always_the_same_and_standardised():
 def test_onnx_runtime_infers_what_the_network_infers(packed, phantom_acdc, tmp_path, monkeypatch):
     found = export(packed, onnx=True)["onnx"]
     assert found.agreement >= 0.9999
-    windows = torch.rand(3, 3, 48, 48, 1)
-    with torch.no_grad():
+    windows = torch.rand(3, 5, 48, 48, 1)
+    with torch.no_grad(), on_path(packed):
         eager = network_of(packed)(windows)
-    torch.testing.assert_close(OnnxNetwork(packed / "models" / "model.onnx")(windows), eager, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(OnnxNetwork(packed / "models" / "model.onnx")(windows), eager, atol=5e-4, rtol=1e-3)
     the_example_of_the_page_segments(packed, phantom_acdc, tmp_path, monkeypatch)
 
 

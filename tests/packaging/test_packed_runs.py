@@ -19,10 +19,10 @@ root = sys.argv[1]
 found = {}
 for name in ("acdc", "covid19_slices"):
     folder = f"{root}/{name}_segmentation"
+    sys.path.insert(0, folder)  # the network of acdc is put together by the bundle's own Python
     network = load(f"{name}_segmentation", bundle_dir=root, source="github", device="cpu", workflow_type="inference")
     weights = torch.load(f"{folder}/models/model.pt", weights_only=True)
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in weights.items()), name
-    sys.path.insert(0, folder)
     parser = ConfigParser(json.load(open(f"{folder}/configs/inference.json")) | {"bundle_root": folder})
     parts = [parser.get_parsed_content(key).transforms for key in ("preprocessing", "postprocessing")]
     sys.path.remove(folder)
@@ -61,7 +61,7 @@ def test_the_environment_has_what_the_metadata_names_and_nothing_of_ours(elsewhe
 def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_acdc, tmp_path):
     home = tmp_path / "empty"
     home.mkdir()
-    with zipfile.ZipFile(packed_once["acdc"].with_name("acdc_segmentation_v0.2.0.zip")) as archive:
+    with zipfile.ZipFile(packed_once["acdc"].with_name("acdc_segmentation_v0.3.0.zip")) as archive:
         archive.extractall(home)
     folder = home / "acdc_segmentation"
     monai = ("-m", "monai.bundle", "run")
@@ -94,6 +94,6 @@ def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_ac
 def test_two_packed_bundles_live_in_one_process_and_monai_loads_them(packed_once, elsewhere, tmp_path):
     done = elsewhere("-c", LOAD_BOTH, str(packed_once["acdc"].parent), cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1]) == {
-        "acdc": ["volseg_acdc_0_2_0"],
+        "acdc": ["volseg_acdc_0_3_0"],
         "covid19_slices": ["volseg_covid19_slices_0_1_0"],
     }

@@ -13,7 +13,6 @@ SHALLOW = {
     "upsample_kernel_size": [[2, 2, 1]] * 2,
     "filters": [4, 8, 8],
 }
-SHALLOW_UNET = {"strides": [[2, 2, 1]] * 2, "channels": [4, 8, 8]}
 SMALL = {
     "acdc": {"patch_size": [48, 48, 1], "spacing": [3.0, 3.0, -1]},
     "covid19": {"patch_size": [32, 32, 8], "spacing": [8.0, 8.0, 10.0]},
@@ -32,7 +31,10 @@ def make(name: str, folder: Path, *, weights: bool = True, seed: int = 0, **sett
     shutil.copytree(REPOSITORY / "bundles" / name, bundle, ignore=shutil.ignore_patterns("*.pt", "docs", "model.json"))
     for file in ("train", "inference"):
         config = json.loads((bundle / f"{file}.json").read_text(encoding="utf-8"))
-        config["network_def"] |= SHALLOW_UNET if name == "acdc" else SHALLOW
+        if name == "acdc":
+            config["network_def"]["network"]["network"]["filters"] = [4, 8, 8, 8, 8]
+        else:
+            config["network_def"] |= SHALLOW
         config |= SMALL[name] | settings
         (bundle / f"{file}.json").write_text(json.dumps(config, indent=4), encoding="utf-8")
     if weights:
