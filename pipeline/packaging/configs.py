@@ -13,6 +13,7 @@ SERVING = "pipeline.packaging.serving"
 IMPORT = f"$import {SERVING} as serving"
 TRAINING = ("train", "multi_gpu_train")
 SERVER_GIVES = re.compile(r"\b(datalist|dataset_dir|section|fold)=@\w+(, )?")  # a server trains on its own cases
+WITHIN_INFERER = re.compile(r"@inferer(#|::)")
 SERVED = {
     "pipeline.transforms.SaveMaskd": f"{SERVING}.SaveImageMaskd",
     "pipeline.handlers.Validation": f"{SERVING}.Validation",
@@ -61,6 +62,7 @@ def _packed(name: str, config: dict[str, Any], train_run: list[str], carried: It
     config = mapped(config, _for_programs)
     if name == "train":
         _for_servers(config)
+    config = mapped(config, lambda text: WITHIN_INFERER.sub(r"\g<0>inferer\1", text))  # it is one level deeper now
     if "inferer" in config:
         config["inferer"] = {"_target_": f"{SERVING}.InPlaneInferer", "inferer": config["inferer"]}
     first = config.pop("initialize", [])

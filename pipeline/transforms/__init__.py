@@ -5,7 +5,7 @@ from pipeline.transforms.channels import ChannelCountd
 from pipeline.transforms.clean_up import RemoveSmallComponentsd
 from pipeline.transforms.grids import SliceAxisLastd, Spacingd, TakeSliced
 from pipeline.transforms.intensity import HounsfieldWindowd
-from pipeline.transforms.labels import MapLabelsd, StructureChannelsd
+from pipeline.transforms.labels import MapLabelsd, StructureChannelsd, structures_or_all
 from pipeline.transforms.neighbours import NeighbourSlicesd, RandUpsideDownd
 from pipeline.transforms.restore import RestoreGridd, labels_on_grid
 from pipeline.transforms.save import SaveMaskd
@@ -25,4 +25,5 @@ __all__ = [
     "TakeSliced",
     "body_box",
     "labels_on_grid",
+    "structures_or_all",
 ]

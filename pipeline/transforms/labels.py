@@ -15,6 +15,11 @@ from pipeline.errors import DataError, Problem
 from pipeline.structures import Labels, numbers_of, relabel
 
 
+def structures_or_all(label: torch.Tensor) -> torch.Tensor:
+    """Where a label map has structures, and everywhere where it has none: a `select_fn` of MONAI's CropForegroundd."""
+    return (label > 0) | (label.max() == 0)
+
+
 class MapLabelsd(MapTransform):
     """Give a label map the numbers of `labels`, by the item's "structures" where it has them, and the original grid of
     the item's "image" where its file has none (a PNG).

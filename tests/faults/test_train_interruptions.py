@@ -204,7 +204,7 @@ def test_sigkill(row: Row, fault, attempt, whole, tmp_path):
             "no memory for a batch (a limit of address space)",
             TRAIN + " --patch_size [640,640,1]",
             "stops and names the keys to lower with their values; goes on with lower ones",
-            "Lower batch_size (now 4), crops_per_case (now 4), patch_size (now [640, 640, 1]), sw_batch_size (now 16)",
+            "Lower batch_size (now 4), crops_per_case (now 2), patch_size (now [640, 640, 1]), sw_batch_size (now 16)",
             ("limit", "AS", 1_200_000_000),
             0,
             exit_code=1,

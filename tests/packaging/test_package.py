@@ -10,6 +10,7 @@ import tiny_bundles
 
 from pipeline.errors import DataError
 from pipeline.packaging import checksums, package
+from pipeline.packaging.loading import on_path, parser_of
 
 
 def load(folder, name):
@@ -177,3 +178,10 @@ def test_settings_must_be_keys(tmp_path):
 def test_a_folder_that_is_no_bundle(tmp_path):
     with pytest.raises(DataError, match=r"inference\.json"):
         package(tmp_path, tmp_path / "dist")
+
+
+def test_references_into_the_inferer_find_what_they_found(packed_once):
+    with on_path(packed_once["acdc"]):
+        cascade = parser_of(packed_once["acdc"], device="$torch.device('cpu')").get_parsed_content("inferer").inferer
+    assert type(cascade.coarse).__name__ == "PrecisionInferer"
+    assert cascade.coarse is cascade.inferer.inferer.inferer

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.transforms import CropForegroundd
 
 from pipeline.errors import DataError
-from pipeline.transforms import MapLabelsd, StructureChannelsd
+from pipeline.transforms import MapLabelsd, StructureChannelsd, structures_or_all
 
 BOTH = {"lungs": [1, 2], "infection": [2]}
 COMBINED = np.array([0, 1, 2, 3]).reshape(1, 4, 1, 1)
@@ -53,3 +54,11 @@ def test_masks_against_the_order_of_their_slices_are_turned_round():
     item = MapLabelsd("label", {"a": 1, "b": 2, "c": 3})(item)
     assert item["label"].flatten().tolist() == [3, 2, 1, 0]
     assert "reversed" not in item
+
+
+def test_a_crop_around_structures_is_the_whole_volume_where_there_are_none():
+    crop = CropForegroundd("label", "label", select_fn=structures_or_all, margin=1, allow_smaller=True)
+    label = torch.zeros(1, 9, 8, 7)
+    assert crop({"label": label})["label"].shape == (1, 9, 8, 7)
+    label[:, 4, 2:4, 0] = 2
+    assert crop({"label": label})["label"].shape == (1, 3, 4, 2)
