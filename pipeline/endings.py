@@ -188,10 +188,8 @@ def _loader_ended(error: BaseException, text: str) -> bool:
         return True
     if not isinstance(error, OSError | EOFError):
         return False
-    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-    return any(name.endswith("dataloader.py") for name in files) and any(
-        name.endswith("resource_sharer.py") for name in files
-    )
+    files = {os.path.basename(frame.filename) for frame in traceback.extract_tb(error.__traceback__)}
+    return {"dataloader.py", "resource_sharer.py"} <= files
 
 
 def _is_any(text: str, signs: tuple[str, ...]) -> bool:
