@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset, get_track_meta
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.transforms import Compose, Lambdad, RandGaussianNoised, ToTensord
+from monai.transforms import Compose, Lambdad, OneOf, RandAffined, RandFlipd, RandGaussianNoised, ToTensord
 from torch import nn
 
 from pipeline.datasets import SeededCacheDataset
@@ -65,6 +65,24 @@ def test_epochs_see_the_same_samples_with_any_number_of_workers_and_after_a_rest
     resumed.run()
     assert whole == again
     assert len(set(whole)) == len(whole), "no two batches alike"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_transforms_within_transforms_are_renewed_too(workers):
+    """A sample depends on seed, epoch and index alone, whatever was drawn before it."""
+    inner = OneOf([RandGaussianNoised("image", prob=1.0), Compose([RandAffined("image", prob=0.9, rotate_range=0.5)])])
+    data = [{"image": torch.arange(64.0).reshape(1, 8, 8)} for _ in range(6)]
+
+    def samples(order, seed=5):
+        transform = Compose([inner, RandFlipd("image", prob=0.5)])
+        dataset = SeededCacheDataset(seed=seed, data=data, transform=transform, progress=False)
+        loader = DataLoader(dataset, batch_size=1, sampler=order, num_workers=workers)
+        return dict(zip(order, [batch["image"] for batch in loader], strict=True))
+
+    forth, back, other = samples(range(6)), samples([5, 4, 3, 2, 1, 0]), samples(range(6), seed=6)
+    assert all(torch.equal(forth[index], back[index]) for index in range(6))
+    assert not any(torch.equal(forth[index], other[index]) for index in range(6))
+    assert not torch.equal(forth[0], forth[1])
 
 
 def test_another_seed_sees_other_samples():

@@ -5,8 +5,8 @@ from pipeline.transforms.channels import ChannelCountd
 from pipeline.transforms.clean_up import RemoveSmallComponentsd
 from pipeline.transforms.grids import SliceAxisLastd, Spacingd, TakeSliced
 from pipeline.transforms.intensity import HounsfieldWindowd
-from pipeline.transforms.labels import MapLabelsd, StructureChannelsd, structures_or_all
-from pipeline.transforms.neighbours import NeighbourSlicesd, RandUpsideDownd
+from pipeline.transforms.labels import MapLabelsd, StructureChannelsd, footprint
+from pipeline.transforms.neighbours import NeighbourSlicesd, RandUpsideDownd, slice_by_slice
 from pipeline.transforms.restore import RestoreGridd, labels_on_grid
 from pipeline.transforms.save import SaveMaskd
 
@@ -24,6 +24,7 @@ __all__ = [
     "StructureChannelsd",
     "TakeSliced",
     "body_box",
+    "footprint",
     "labels_on_grid",
-    "structures_or_all",
+    "slice_by_slice",
 ]

@@ -15,9 +15,21 @@ from pipeline.errors import DataError, Problem
 from pipeline.structures import Labels, numbers_of, relabel
 
 
-def structures_or_all(label: torch.Tensor) -> torch.Tensor:
-    """Where a label map has structures, and everywhere where it has none: a `select_fn` of MONAI's CropForegroundd."""
-    return (label > 0) | (label.max() == 0)
+def footprint(label: torch.Tensor, slices: int = 1) -> torch.Tensor:
+    """Where any slice of a label map has structures, and everywhere where none has.
+
+    Small enough that a crop around the structures (MONAI's CropForegroundd, its `source_key`) costs next to nothing.
+
+    Args:
+        label: (1, X, Y, Z), zero is background.
+        slices: how many equal slices come out, as a view: those of the crop's image.
+
+    Returns:
+        Booleans (1, X, Y, slices).
+    """
+    found = (label > 0).any(dim=-1, keepdim=True)
+    found = found if found.any() else ~found
+    return found.expand(*found.shape[:-1], slices)
 
 
 class MapLabelsd(MapTransform):

@@ -11,6 +11,11 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
 
+def slice_by_slice(volume: torch.Tensor) -> torch.Tensor:
+    """The same volume (C, X, Y, Z) with each slice's values together in memory, from where slices are taken faster."""
+    return volume.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
 class NeighbourSlicesd(MapTransform):
     """Give each slice its neighbours: (C, X, Y, Z) becomes ((2 * count + 1) * C, X, Y, Z).
 

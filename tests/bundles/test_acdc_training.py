@@ -76,6 +76,18 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(bundle, tmp
     assert epochs == [1, 2, 3]
 
 
+@pytest.mark.parametrize("patch_size", [[48, 48, 1], [48, 48, 4]], ids=["one slice", "slab"])
+def test_augmentation_leaves_the_cached_volumes_as_they_are(bundle, patch_size):
+    """They are not copied for each sample: `copy_cache` is off."""
+    dataset = bundle("train", patch_size=patch_size).parser.get_parsed_content("train#dataset")
+    before = [{key: item[key].clone() for key in ("image", "label", "footprint")} for item in dataset._cache]
+    for dataset.epoch in range(4):
+        samples = [sample for index in range(len(dataset)) for sample in dataset[index]]
+        assert all(sample["image"].shape == (5, *patch_size) for sample in samples)
+        assert all(sample["label"].shape == (1, *patch_size) for sample in samples)
+    assert all(torch.equal(old[key], new[key]) for old, new in zip(before, dataset._cache, strict=True) for key in old)
+
+
 def test_training_starts_from_given_weights(bundle, tmp_path):
     train(bundle, epochs=1)
     given = tmp_path / "run" / "models" / "model.pt"

@@ -7,7 +7,7 @@ from monai.data import MetaTensor
 from monai.transforms import CropForegroundd
 
 from pipeline.errors import DataError
-from pipeline.transforms import MapLabelsd, StructureChannelsd, structures_or_all
+from pipeline.transforms import MapLabelsd, StructureChannelsd, footprint
 
 BOTH = {"lungs": [1, 2], "infection": [2]}
 COMBINED = np.array([0, 1, 2, 3]).reshape(1, 4, 1, 1)
@@ -56,9 +56,18 @@ def test_masks_against_the_order_of_their_slices_are_turned_round():
     assert "reversed" not in item
 
 
-def test_a_crop_around_structures_is_the_whole_volume_where_there_are_none():
-    crop = CropForegroundd("label", "label", select_fn=structures_or_all, margin=1, allow_smaller=True)
+def test_a_footprint_is_where_any_slice_has_structures_and_everywhere_where_none_has():
+    label = torch.zeros(1, 3, 2, 4)
+    assert footprint(label, slices=2).shape == (1, 3, 2, 2)
+    assert footprint(label, slices=2).all()
+    label[0, 1, 0, 3], label[0, 2, 1, 0] = 2, 1
+    assert footprint(label)[0, ..., 0].tolist() == [[False, False], [True, False], [False, True]]
+
+
+def test_a_crop_around_a_footprint_finds_the_structures_of_other_slices():
+    crop = CropForegroundd("image", "footprint", margin=1, allow_smaller=True, start_coord_key=None, end_coord_key=None)
     label = torch.zeros(1, 9, 8, 7)
-    assert crop({"label": label})["label"].shape == (1, 9, 8, 7)
-    label[:, 4, 2:4, 0] = 2
-    assert crop({"label": label})["label"].shape == (1, 3, 4, 2)
+    image = torch.arange(9 * 8).reshape(1, 9, 8, 1)
+    assert crop({"image": image, "footprint": footprint(label)})["image"].shape == (1, 9, 8, 1)
+    label[:, 4, 2:4, 5] = 2
+    assert torch.equal(crop({"image": image, "footprint": footprint(label)})["image"], image[:, 3:6, 1:5])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pipeline.transforms import NeighbourSlicesd, RandUpsideDownd
+from pipeline.transforms import NeighbourSlicesd, RandUpsideDownd, slice_by_slice
 
 STACK = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)  # two channels, five slices
 
@@ -24,6 +24,13 @@ def test_no_neighbours_and_a_single_slice():
     assert NeighbourSlicesd("image", 0)({"image": STACK})["image"] is STACK
     single = NeighbourSlicesd("image", 1)({"image": STACK[..., 2:3]})["image"]
     assert torch.equal(single, torch.cat([STACK[..., 2:3]] * 3))
+
+
+def test_slice_by_slice_holds_the_same_values_with_each_slice_together():
+    out = slice_by_slice(STACK)
+    assert torch.equal(out, STACK)
+    assert out[..., 2].is_contiguous()
+    assert not STACK[..., 2].is_contiguous()
 
 
 def test_where_the_image_lies_is_kept():
