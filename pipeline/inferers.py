@@ -52,6 +52,7 @@ class PrecisionInferer(Inferer):
         self.precision = precision
         self.memory_format = memory_format
         self._bf16: bool | None = {"bf16": True, "fp32": False}.get(precision)
+        self._asked: tuple[nn.Module, bool] | None = None
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Logits of `network` for `inputs` (B, C, X, Y, Z), as float32."""
@@ -73,9 +74,18 @@ class PrecisionInferer(Inferer):
     def _channels_last(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor]) -> bool:
         if self.memory_format == "contiguous" or not isinstance(network, nn.Module) or inputs.ndim != 5:
             return False
-        if network.training or any(parameter.grad is not None for parameter in network.parameters()):
-            return False  # gradients, and the buckets they are reduced in, have a layout by then
-        return self.memory_format == "channels_last" or (inputs.device.type == "cpu" and prefers_channels_last(network))
+        if network.training or not (self.memory_format == "channels_last" or self._gains(inputs, network)):
+            return False
+        # gradients, and the buckets they are reduced in, have a layout by then
+        return all(parameter.grad is None for parameter in network.parameters())
+
+    def _gains(self, inputs: torch.Tensor, network: nn.Module) -> bool:
+        """Whether channels last are faster; asked once for a network, since all its layers are looked at."""
+        if inputs.device.type != "cpu":
+            return False
+        if self._asked is None or self._asked[0] is not network:
+            self._asked = network, prefers_channels_last(network)
+        return self._asked[1]
 
     @torch.no_grad()
     def _agrees(self, window: torch.Tensor, network: Callable[..., torch.Tensor]) -> bool:

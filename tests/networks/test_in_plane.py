@@ -59,6 +59,27 @@ def test_networks_gradients_and_parameters_agree(network):
         assert torch.allclose(mine.grad, theirs.grad, atol=1e-5)
 
 
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_instance_norms_agree(affine, depth):
+    norm = nn.InstanceNorm3d(6, affine=affine)
+    if affine:
+        nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    fast = in_plane(copy.deepcopy(norm))
+    assert type(fast) is not nn.InstanceNorm3d
+    x = 100 + 5 * torch.randn(3, 6, 9, 8, depth)
+    expected = (x - x.mean((2, 3, 4), keepdim=True)) / (x.var((2, 3, 4), keepdim=True, unbiased=False) + 1e-5).sqrt()
+    if affine:
+        expected = expected * norm.weight.view(6, 1, 1, 1) + norm.bias.view(6, 1, 1, 1)
+    for made in (fast(x), norm(x)):
+        assert torch.allclose(made, expected, atol=1e-4)
+
+
+def test_instance_norms_with_running_statistics_are_left_alone():
+    norm = nn.InstanceNorm3d(6, track_running_stats=True)
+    assert type(in_plane(norm)) is nn.InstanceNorm3d
+
+
 def test_kernels_along_z_are_left_alone():
     conv = nn.Conv3d(1, 1, 3, padding=1)
     assert type(in_plane(nn.Sequential(conv))[0]) is nn.Conv3d
