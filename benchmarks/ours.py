@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.setting import ACDC
+from pipeline.allocation import keep_freed_memory
 from pipeline.segmentation.runner import BundleRunner
 
 PLAIN = {"mirror_axes": [], "overwrite": True}  # as the peers: no mirrored copies
@@ -25,6 +26,7 @@ class Segmenter:
 
     def __init__(self, bundle: Path, weights: Path, out: Path, **overrides: Any) -> None:
         out.mkdir(parents=True, exist_ok=True)
+        keep_freed_memory()  # as the command does; peers in the same process have it, too
         self.run = BundleRunner(bundle, output_dir=out, weights=weights, device="cpu", overrides=PLAIN | overrides)
         self.stages: list[dict[str, float]] = []
 

@@ -11,6 +11,10 @@ import torch
 from monai.inferers import Inferer, SimpleInferer
 from torch import nn
 
+from pipeline.networks.in_plane import GroupedInstanceNorm
+
+NORMS = {nn.BatchNorm3d, nn.InstanceNorm3d, GroupedInstanceNorm, nn.GroupNorm, nn.LayerNorm}
+
 logger = logging.getLogger("pipeline")
 
 # Largest accepted |bf16 - fp32| / |fp32| in the Euclidean norm over one input's logits. Measured: about 0.1 for a
@@ -26,9 +30,8 @@ class PrecisionInferer(Inferer):
     difference of the logits stays below TOLERANCE. Everything else runs in float32 (on CUDA the engine's own
     `amp` is in charge). Processors without those instructions emulate bf16 at a fraction of float32's speed.
 
-    `memory_format="auto"` means: on a CPU, a network with batch norm and without instance or group norm computes with
-    channels last, which is faster there and slower with instance norm; the logits agree to rounding. A network that
-    is being trained is left as it is.
+    `memory_format="auto"` means: on a CPU, networks that gain by it (`prefers_channels_last`) compute with channels
+    last; the logits agree to rounding. A network that is being trained is left as it is.
 
     Args:
         inferer: what calls the network, e.g. a sliding window; default MONAI's SimpleInferer.
@@ -117,9 +120,13 @@ def cpu_has_bf16(device: torch.device) -> bool:
 
 
 def prefers_channels_last(network: nn.Module) -> bool:
-    """Whether a 3D network has batch norm and no other: a CPU then computes it faster with channels last."""
-    kinds = {type(module) for module in network.modules()}
-    return nn.BatchNorm3d in kinds and not kinds & {nn.InstanceNorm3d, nn.GroupNorm, nn.LayerNorm}
+    """Whether a CPU computes a 3D network faster with channels last: one with batch norm alone, or with kernels along z
+    and instance norm alone, where `pipeline.networks.in_plane` has given that another kernel."""
+    modules = list(network.modules())
+    norms = {type(module) for module in modules} & NORMS
+    if norms == {GroupedInstanceNorm}:
+        return any(isinstance(module, nn.Conv3d) and module.kernel_size[2] > 1 for module in modules)
+    return norms == {nn.BatchNorm3d}
 
 
 class MirrorInferer(Inferer):

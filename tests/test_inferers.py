@@ -1,5 +1,7 @@
 """Precision is lowered only where the network itself agrees, and mirrored copies are undone before averaging."""
 
+from functools import partial
+
 import pytest
 import torch
 from monai.inferers import SlidingWindowInferer
@@ -7,6 +9,7 @@ from torch import nn
 
 from pipeline import inferers
 from pipeline.inferers import MirrorInferer, PrecisionInferer, cpu_has_bf16, prefers_channels_last
+from pipeline.networks import in_plane
 
 
 class Spy(nn.Module):
@@ -74,14 +77,16 @@ def test_unknown_precision_is_refused():
         PrecisionInferer(precision="half")
 
 
-def normalised(norm):
+def normalised(norm, kernel=3):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), norm(8), nn.ReLU(), nn.Conv3d(8, 4, 3)).eval()
+    return nn.Sequential(nn.Conv3d(1, 8, kernel, padding="same"), norm(8), nn.ReLU(), nn.Conv3d(8, 4, kernel)).eval()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_channels_last_and_contiguous_agree(precision):
-    network, x = normalised(nn.BatchNorm3d), torch.randn(2, 1, 12, 10, 4)
+@pytest.mark.parametrize("norm", [nn.BatchNorm3d, partial(nn.InstanceNorm3d, affine=True)], ids=["batch", "instance"])
+@pytest.mark.parametrize("shape", [(12, 10, 4), (16, 16, 8)], ids=["few voxels", "many"])
+def test_channels_last_and_contiguous_agree(norm, shape, precision):
+    network, x = in_plane(normalised(norm)), torch.randn(2, 1, *shape)
     plain = PrecisionInferer(precision=precision, memory_format="contiguous")(x, network)
     last = PrecisionInferer(precision=precision, memory_format="channels_last")(x, network)
     assert network[3].weight.is_contiguous(memory_format=torch.channels_last_3d)
@@ -91,8 +96,12 @@ def test_channels_last_and_contiguous_agree(precision):
 
 def test_the_norm_decides_on_the_memory_format():
     x = torch.randn(1, 1, 8, 8, 4)
-    for norm, last in ((nn.BatchNorm3d, True), (nn.InstanceNorm3d, False)):
-        network = normalised(norm)
+    for network, last in (
+        (normalised(nn.BatchNorm3d), True),
+        (normalised(nn.InstanceNorm3d), False),
+        (in_plane(normalised(nn.InstanceNorm3d)), True),
+        (in_plane(normalised(nn.InstanceNorm3d, kernel=(3, 3, 1))), False),
+    ):
         assert prefers_channels_last(network) is last
         PrecisionInferer(precision="fp32")(x, network)
         assert network[3].weight.is_contiguous() is not last

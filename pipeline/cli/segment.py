@@ -53,10 +53,12 @@ def segment(
     torchrun --nproc_per_node 2 -m pipeline segment scans/ out/
     """
     from pipeline import segmentation
+    from pipeline.allocation import keep_freed_memory
     from pipeline.packaging.trust import trusted_bundle
 
     if len(inputs) < 2:
         raise typer.BadParameter("name at least one input and the output folder")
+    keep_freed_memory()
     try:
         with trusted_bundle(bundle, trust=trust) as found:
             summary = segmentation.segment(

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+SMALL = 1024  # voxels of a channel; below, PyTorch's group norm goes through channels last channel by channel
+
 
 def in_plane(network: nn.Module) -> nn.Module:
     """Let every k x k x 1 convolution of `network` (in place) compute slice by slice with PyTorch's 2D kernels.
@@ -33,7 +35,7 @@ def in_plane(network: nn.Module) -> nn.Module:
         elif type(module) is nn.ConvTranspose3d and _is_in_plane(module):
             module.__class__ = _InPlaneConvTranspose
         elif type(module) is nn.InstanceNorm3d and not module.track_running_stats:
-            module.__class__ = _GroupedInstanceNorm
+            module.__class__ = GroupedInstanceNorm
     return network
 
 
@@ -50,6 +52,8 @@ def _is_in_plane(conv: nn.Conv3d | nn.ConvTranspose3d) -> bool:
 
 class _InPlaneConv(nn.Conv3d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if _has_channels_last(x):
+            return super().forward(x)
         y = F.conv2d(
             _slices(x),
             self.weight.squeeze(-1),
@@ -64,7 +68,7 @@ class _InPlaneConv(nn.Conv3d):
 
 class _InPlaneConvTranspose(nn.ConvTranspose3d):
     def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        if output_size is not None:
+        if output_size is not None or _has_channels_last(x):
             return super().forward(x, output_size)
         y = F.conv_transpose2d(
             _slices(x),
@@ -79,11 +83,24 @@ class _InPlaneConvTranspose(nn.ConvTranspose3d):
         return _volumes(y, x.shape[0])
 
 
-class _GroupedInstanceNorm(nn.InstanceNorm3d):
+class GroupedInstanceNorm(nn.InstanceNorm3d):
+    """MONAI's and PyTorch's instance norm, on CPUs by the kernel for group norm."""
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The norm of (B, C, X, Y, Z) over each channel of each sample; the memory format is kept."""
         if x.device.type != "cpu":
             return super().forward(x)
+        if _has_channels_last(x) and x[0, 0].numel() < SMALL:
+            return self._normed(x.contiguous()).contiguous(memory_format=torch.channels_last_3d)
+        return self._normed(x)
+
+    def _normed(self, x: torch.Tensor) -> torch.Tensor:
         return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+
+
+def _has_channels_last(x: torch.Tensor) -> bool:
+    """Whether the channels of each voxel of a volume lie together: 3D kernels then need no other layout."""
+    return x.shape[-1] > 1 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def _slices(x: torch.Tensor) -> torch.Tensor:

@@ -87,7 +87,8 @@ def labels_on_grid(
     found = (aligned[1:] > aligned[:1] if numbers is None else aligned > 0).any(dim=0)
     inside = [_between(where, *_extent(found, axis)) for axis, where in enumerate(positions)]
     positions = [where[part] for where, part in zip(positions, inside, strict=True)]
-    labels = torch.zeros(tuple(shape), dtype=torch.uint8, device=logits.device)
+    # laid out as files are, slice after slice: they are written from there
+    labels = torch.zeros(tuple(shape)[::-1], dtype=torch.uint8, device=logits.device).permute(2, 1, 0)
     block = labels[tuple(inside)]
     step = max(1, slab // max(1, block.shape[0] * block.shape[1]))
     for start in range(0, block.shape[2], step):

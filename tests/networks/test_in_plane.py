@@ -20,21 +20,24 @@ from pipeline.networks import in_plane
     bias=st.booleans(),
     depth=st.integers(1, 4),
     batch=st.integers(1, 3),
+    last=st.booleans(),
 )
-def test_convolutions_agree(kernel, stride, dilation, bias, depth, batch):
+def test_convolutions_agree(kernel, stride, dilation, bias, depth, batch, last):
     conv = nn.Conv3d(
         2, 3, (kernel, kernel, 1), (stride, stride, 1), (1, 2, 0), dilation=(dilation, dilation, 1), bias=bias
     )
     x = torch.randn(batch, 2, 13, 12, depth)
+    x = x.contiguous(memory_format=torch.channels_last_3d) if last else x
     fast = in_plane(copy.deepcopy(conv))
     assert type(fast) is not nn.Conv3d, "else it would be compared with itself"
     assert torch.allclose(fast(x), conv(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("depth", [1, 3])
-def test_transposed_convolutions_agree(depth):
+def test_transposed_convolutions_agree(depth, layout):
     conv = nn.ConvTranspose3d(2, 3, (2, 2, 1), (2, 2, 1))
-    x = torch.randn(2, 2, 5, 6, depth)
+    x = torch.randn(2, 2, 5, 6, depth).contiguous(memory_format=layout)
     fast = in_plane(copy.deepcopy(conv))
     assert type(fast) is not nn.ConvTranspose3d
     assert torch.allclose(fast(x), conv(x), atol=1e-5)
@@ -60,19 +63,21 @@ def test_networks_gradients_and_parameters_agree(network):
 
 
 @pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("depth", [1, 3])
-def test_instance_norms_agree(affine, depth):
+@pytest.mark.parametrize("depth", [1, 3, 20])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_instance_norms_agree(affine, depth, layout):
     norm = nn.InstanceNorm3d(6, affine=affine)
     if affine:
         nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
     fast = in_plane(copy.deepcopy(norm))
     assert type(fast) is not nn.InstanceNorm3d
-    x = 100 + 5 * torch.randn(3, 6, 9, 8, depth)
+    x = (100 + 5 * torch.randn(3, 6, 9, 8, depth)).contiguous(memory_format=layout)
     expected = (x - x.mean((2, 3, 4), keepdim=True)) / (x.var((2, 3, 4), keepdim=True, unbiased=False) + 1e-5).sqrt()
     if affine:
         expected = expected * norm.weight.view(6, 1, 1, 1) + norm.bias.view(6, 1, 1, 1)
     for made in (fast(x), norm(x)):
         assert torch.allclose(made, expected, atol=1e-4)
+    assert fast(x).stride() == x.stride()
 
 
 def test_instance_norms_with_running_statistics_are_left_alone():
