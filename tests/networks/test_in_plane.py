@@ -71,13 +71,13 @@ def test_instance_norms_agree(affine, depth, layout):
         nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
     fast = in_plane(copy.deepcopy(norm))
     assert type(fast) is not nn.InstanceNorm3d
-    x = (100 + 5 * torch.randn(3, 6, 9, 8, depth)).contiguous(memory_format=layout)
+    x = (4 + 5 * torch.randn(3, 6, 9, 8, depth)).contiguous(memory_format=layout)
     expected = (x - x.mean((2, 3, 4), keepdim=True)) / (x.var((2, 3, 4), keepdim=True, unbiased=False) + 1e-5).sqrt()
     if affine:
         expected = expected * norm.weight.view(6, 1, 1, 1) + norm.bias.view(6, 1, 1, 1)
     for made in (fast(x), norm(x)):
         assert torch.allclose(made, expected, atol=1e-4)
-    assert depth == 1 or fast(x).is_contiguous(memory_format=layout)
+    assert fast(x).is_contiguous(memory_format=layout)
 
 
 def test_instance_norms_with_running_statistics_are_left_alone():
