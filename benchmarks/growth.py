@@ -100,8 +100,10 @@ def by_processes(setting: Setting) -> list[Point]:
 
 def segment_folder(images: str, out: str, weights: str) -> int:
     """All images of a folder, one look at each window; returns the number of masks."""
+    from pipeline.allocation import keep_freed_memory
     from pipeline.segmentation import segment
 
+    keep_freed_memory()  # as the command does
     summary = segment(images, out, bundle=ACDC, weights=weights, device="cpu", overrides={"mirror_axes": []},
                       progress=False, echo=lambda _: None)  # fmt: skip
     return sum(case.outcome == "done" for case in summary.cases)
