@@ -151,6 +151,7 @@ def _faulty(path: str, generator: np.random.Generator) -> Pair:
     shift = generator.integers(-3, 4, size=3) // (1, 1, 2)
     moved = np.roll(truth, shift, axis=(1, 2, 3))
     pred = np.stack([ndimage.binary_dilation(moved[0]), ndimage.binary_opening(moved[1]) | (moved[1] & truth[1])])
+    truth, pred = np.ascontiguousarray(truth), np.ascontiguousarray(pred)  # one layout, as two files have
     return Pair(truth, pred, tuple(float(n) for n in spacing(path)))
 
 

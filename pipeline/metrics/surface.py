@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -93,9 +95,14 @@ def _check(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> Non
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import binary_erosion
-
-    return mask ^ binary_erosion(mask) if mask.size else mask
+    """Voxels with a face neighbour outside: what scipy's binary_erosion takes away, in a fifth of its time."""
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        here, there = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        here[1:] &= there[:-1]
+        here[:-1] &= there[1:]
+        here[[0, -1] if len(here) else []] = False
+    return mask & ~inner
 
 
 def _directed(source: np.ndarray, target: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
@@ -105,4 +112,12 @@ def _directed(source: np.ndarray, target: np.ndarray, spacing: Sequence[float]) 
 
     outside = (~target).view(np.uint8)  # edt takes three times as long for booleans
     # black_border=False: the box's border is no surface, else distances beside it would come out too small
-    return edt.edt(outside, anisotropy=tuple(map(float, spacing)), black_border=False)[source]
+    squared = edt.edtsq(outside, anisotropy=tuple(map(float, spacing)), black_border=False, parallel=_threads())
+    return np.sqrt(squared[source])
+
+
+def _threads() -> int:
+    """All of this process's cores; one where cases are scored in several processes."""
+    if multiprocessing.parent_process() is not None:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
