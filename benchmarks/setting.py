@@ -22,7 +22,7 @@ class Setting:
         quick: few turns and small images, to see that everything runs.
         acdc: the real ACDC folder; phantoms are written where there is none.
         weights: of bundles/acdc; of a network that never saw the volumes, so that Dice means something.
-        ct_weights: of bundles/covid19, target infection; random ones are written where there are none.
+        ct_weights: of bundles/covid19, target infection; without them random ones, of which no accuracy is told.
         volumes: how many volumes of ACDC are segmented.
     """
 
@@ -52,8 +52,7 @@ class Setting:
     @cached_property
     def covid19_weights(self) -> Path:
         """Weights of bundles/covid19, or random ones."""
-        found = self.ct_weights or COVID19 / "models" / "model.pt"
-        return found if found.is_file() else random_weights(COVID19, self.work / "covid19.pt")
+        return self.ct_weights if self.ct_weights else random_weights(COVID19, self.work / "covid19.pt")
 
     @cached_property
     def chest(self) -> dict[str, Any]:
