@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from pipeline import allocation, endings
 from pipeline.errors import DataError, Problem
-from pipeline.overrides import check_overrides, settings
+from pipeline.overrides import FALSE, TRUE, check_overrides, settings
 
 logger = logging.getLogger("pipeline")
 PATIENCE = 10.0  # seconds
@@ -162,9 +162,9 @@ def boolean(value: Any) -> bool:
     """
     if isinstance(value, str):
         word = value.strip().lower()
-        if word in ("true", "yes", "on", "1"):
+        if word in TRUE:
             return True
-        if word in ("false", "no", "off", "0", "none", ""):
+        if word in FALSE:
             return False
         raise DataError(Problem("boolean setting", "true or false", repr(value), "Write true or false"))
     return bool(value)

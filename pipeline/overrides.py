@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pipeline.errors import DataError, Problem
 
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "none", "")
 MONAI_ARGUMENTS = {
     *("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file"),
     *("tracking_uri", "experiment_name", "run_name", "save_execute_config"),
@@ -33,8 +36,53 @@ def check_overrides(arguments: list[str]) -> None:
         close = difflib.get_close_matches(path[0], config, n=1)
         known = f"Perhaps --{close[0]} is meant" if close else f"Known keys: {', '.join(sorted(_simple(config)))}"
         problems.append(Problem(f"--{name}", "a key of the configuration", "none of that name", known))
+    problems += unusable({f"--{name}": value for name, value in given.items()}, config)
     if problems:
         raise DataError(problems)
+
+
+def unusable(given: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+    """A problem for each value that cannot be meant, of the keys where MONAI would tell only when it computes.
+
+    Args:
+        given: `--name` or `name` -> value, as JSON or as the command line has it; expressions pass.
+        config: the configuration that it changes: what is true or false there stays so.
+    """
+    problems = []
+    for name, value in given.items():
+        value, key = _literal(value), name.removeprefix("--")
+        expected, usable = _VALUES.get(key, ("", lambda _: True))
+        if isinstance(config.get(key), bool):
+            expected, usable = "true or false", _is_boolean
+        if not (isinstance(value, str) and value[:1] in ("$", "@", "%")) and not usable(value):
+            problems.append(Problem(name, expected, repr(value), "Give another value"))
+    return problems
+
+
+def _is_boolean(value: Any) -> bool:
+    return str(value).strip().lower() in TRUE + FALSE
+
+
+def _each(usable: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def all_are(value: Any) -> bool:
+        numbers = value if isinstance(value, list | tuple) else [value]
+        return all(isinstance(n, int | float) and not isinstance(n, bool) and usable(n) for n in numbers)
+
+    return all_are
+
+
+_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "overlap": ("shares of a window, from 0 to below 1", _each(lambda share: 0 <= share < 1)),
+    "sw_batch_size": ("a number of windows, 1 or more", _each(lambda count: count == int(count) >= 1)),
+    "mirror_axes": ("a list of the axes 0, 1 and 2", _each(lambda axis: axis in (0, 1, 2))),
+}
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, str):
+        with suppress(ValueError, SyntaxError):
+            return ast.literal_eval(value)
+    return value
 
 
 def settings(arguments: list[str]) -> dict[str, Any]:
@@ -72,8 +120,6 @@ def _arguments(arguments: Iterable[str]) -> dict[str, Any]:
 
 def _files(value: Any) -> list[str]:
     """`a.json`, or the Python list that MONAI accepts on its command line."""
-    import ast
-
     if isinstance(value, str) and value.startswith(("[", "(")):
         value = ast.literal_eval(value)
     return [value] if isinstance(value, str) else list(value)

@@ -8,6 +8,7 @@ from preflight_set import good_set, label_of, save
 
 from pipeline import launch
 from pipeline.errors import DataError
+from pipeline.overrides import unusable
 
 CONFIG = {"epochs": 3, "device": "cpu", "network_def": {"_target_": "UNet", "out": 2}, "steps": [{"rate": 1}]}
 
@@ -60,6 +61,27 @@ def test_misspelt_overrides_are_named_with_the_closest_key(config, arguments, na
     with pytest.raises(DataError) as error:
         launch.check_overrides(["run", "--config_file", str(config), *arguments])
     assert named in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["0.25", "[0.5, 0.5, 0]", "$@patch / 2", "@other", 0, [0.5, 0]])
+def test_values_that_can_be_meant_pass(value):
+    assert unusable({"overlap": value}, {"overlap": 0.5}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("overlap", value) for value in (1, "1.5", [0.5, -0.1], "half", None)],
+        *[("sw_batch_size", value) for value in (0, "-1", 1.5, "[]x")],
+        *[("mirror_axes", value) for value in ([0, 3], "[-1]", "xy")],
+        *[("cascade", value) for value in ("maybe", 2, [True])],
+    ],
+)
+def test_values_that_cannot_be_meant_are_named_with_what_is_expected(name, value):
+    config = {"overlap": 0.5, "sw_batch_size": 4, "mirror_axes": [], "cascade": True}
+    (problem,) = unusable({f"--{name}": value}, config)
+    assert problem.file == f"--{name}"
+    assert problem.expected
 
 
 def test_every_misspelt_override_is_reported_at_once(config):

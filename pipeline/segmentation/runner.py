@@ -20,6 +20,7 @@ from monai.data import MetaTensor
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
 from pipeline.metrics import lesions_among
+from pipeline.overrides import unusable
 from pipeline.segmentation.reasons import innermost, root_cause
 from pipeline.structures import numbers_of
 from pipeline.volumes import first_name, is_picture
@@ -252,6 +253,7 @@ def _check_overrides(parser: ConfigParser, overrides: dict[str, Any]) -> None:
             close = get_close_matches(top, known, n=1)
             remedy = f"Did you mean {close[0]!r}" if close else "See the keys of inference.json"
             problems.append(Problem(name, "an entry of inference.json", "none of that name", remedy))
+    problems += unusable(overrides, parser.get())
     if problems:
         raise DataError(problems)
 
