@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
@@ -17,10 +18,12 @@ def keep_freed_memory() -> bool:
     training step takes 6.7 s instead of 9.6 s. Peak memory grows by what fragments: the process's size is not given
     back before it ends.
 
+    `VOLSEG_KEEP_MEMORY=0` in the environment leaves the allocator as it is.
+
     Returns:
         whether it was done: only glibc has these settings, and they concern CPU memory alone.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or os.environ.get("VOLSEG_KEEP_MEMORY") == "0":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -47,3 +47,8 @@ def test_a_system_without_these_settings_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(allocation.sys, "platform", "darwin")
     assert allocation.keep_freed_memory() is False
+
+
+def test_the_environment_can_leave_the_allocator_as_it_is(monkeypatch):
+    monkeypatch.setenv("VOLSEG_KEEP_MEMORY", "0")
+    assert run("keep") == ("False", pytest.approx(1, abs=0.1))
