@@ -18,7 +18,8 @@ def in_plane(network: nn.Module) -> nn.Module:
 
     Libraries tune 3D convolutions for long last axes; here the last axis is the slice axis, often of length one.
     Names, shapes and values of the parameters stay as they are, so checkpoints fit with and without this call, and
-    kernels that extend along z are left alone: a network without in-plane kernels is returned unchanged.
+    kernels that extend along z are left alone. Instance norm without running statistics is given the other kernel.
+    With channels last (`pipeline.inferers`) 3D volumes stay 3D: convolutions then need no other layout.
 
     Measured on two AVX512_BF16 cores, 16 slices of 160x160, DynUNet 16..256, bf16, forward and backward:
     1.27 s as Conv3d, 0.45 s with this call, 0.44 s as a genuine 2D network.
