@@ -165,6 +165,23 @@ SEGMENTS = [
         nothing,
         ["--set", "spacing=fine"],
     ),
+    *(
+        row(
+            f"set-value-{key}",
+            f"a setting that cannot be meant: {key}",
+            f"{SEGMENT} --set {key}={value}",
+            REFUSED,
+            f"{key}: expected {expected}, found {value}",
+            nothing,
+            ["--set", f"{key}={value}"],
+        )
+        for key, value, expected in (
+            ("overlap", "1.5", "shares of a window, from 0 to below 1"),
+            ("sw_batch_size", "0", "a number of windows, 1 or more"),
+            ("mirror_axes", "[5]", "a list of the axes 0, 1 and 2"),
+            ("cascade", "2", "true or false"),
+        )
+    ),
     row(
         "device",
         "a device that is not there",

@@ -184,6 +184,15 @@ def refold(content: dict) -> None:
             {"epoch": 5},
         ),
         row(
+            "train-value",
+            "a setting that cannot be meant",
+            TRAIN + " --overlap 1",
+            REFUSED,
+            "--overlap: expected shares of a window, from 0 to below 1, found 1",
+            lambda data: None,
+            {"overlap": 1},
+        ),
+        row(
             "train-preflight-level",
             "a preflight level that is none",
             TRAIN + " --preflight quick",
