@@ -80,7 +80,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", choices=BENCH + BENCH_CT, help="these alone")
     parser.add_argument("--acdc", type=_folder, default=_folder(os.environ.get("VOLSEG_ACDC", "")),
                         help="the real ACDC folder; default $VOLSEG_ACDC; phantoms where there is none")  # fmt: skip
-    parser.add_argument("--weights", type=Path, help="of bundles/acdc, instead of its models/model.pt")
+    parser.add_argument("--weights", type=Path, help="of bundles/acdc, instead of its models/fold0.pt")
     parser.add_argument("--ct-weights", type=Path, help="of bundles/covid19; random ones where there are none")
     parser.add_argument("--volumes", type=int, default=10, help="volumes of ACDC that are segmented, default 10")
     parser.add_argument("--json", type=Path, help="write all figures to this file")

@@ -21,7 +21,7 @@ class Setting:
         work: a folder for everything that is written.
         quick: few turns and small images, to see that everything runs.
         acdc: the real ACDC folder; phantoms are written where there is none.
-        weights: of bundles/acdc; of a network that never saw the volumes, so that Dice means something.
+        weights: of bundles/acdc; else its models/fold0.pt, which never saw the volumes, so that Dice means something.
         ct_weights: of bundles/covid19, target infection; without them random ones, of which no accuracy is told.
         volumes: how many volumes of ACDC are segmented.
     """
@@ -46,7 +46,7 @@ class Setting:
     @cached_property
     def acdc_weights(self) -> Path:
         """Trained weights of bundles/acdc, or random ones."""
-        found = self.weights or ACDC / "models" / "model.pt"
+        found = self.weights or ACDC / "models" / "fold0.pt"
         return found if found.is_file() else random_weights(ACDC, self.work / "acdc.pt")
 
     @cached_property

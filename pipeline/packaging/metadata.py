@@ -39,7 +39,8 @@ def filled(
         labels: structure -> number or numbers.
         in_channels, out_channels: of the network.
         patch_size: of a window.
-        score: {"metric": name, "score": number} of the weights, if it is known.
+        score: {"metric": name, "score": number, "fold": number} of the weights, if it is known; left out where the
+            fold is "all": it is that of patients who were trained on.
     """
     named = [*map(_distribution, imported), *COMMAND_LINE, *metadata.get("required_packages_version", {})]
     required = {_canonical(name): name for name in named if name not in OWN_KEYS}
@@ -48,7 +49,7 @@ def filled(
         **{key: _version(package) for package, key in OWN_KEYS.items()},
         "required_packages_version": {name: _version(name) for _, name in sorted(required.items())},
     }
-    if score and "score" in score:
+    if score and "score" in score and score.get("fold") != "all":
         meta["eval_metrics"] = {score.get("metric", "score"): round(float(score["score"]), 4)}
     names = mask_names(labels)
     shapes, window = meta["network_data_format"], {"spatial_shape": list(patch_size)}
