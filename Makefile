@@ -38,7 +38,7 @@ help:
 	@echo "make test                     lint and every test"
 	@echo "make label-test               packed bundles in a real MONAI Label server, in an environment of its own"
 	@echo "make faults                   bad input and interruptions of every kind"
-	@echo "make bench                    speed beside MONAI's, nnU-Net's and medpy's (4 minutes; ARGS=--quick: one)"
+	@echo "make bench                    speed beside MONAI's, nnU-Net's and medpy's (4 minutes; ARGS=--quick: less)"
 	@echo "make bench-ct                 whole CT scans, and how time and memory grow (5 minutes)"
 	@echo "make clean                    remove $(VENV), $(LABEL_VENV), $(BENCHMARK_VENV) and runs/demo"
 

@@ -117,7 +117,9 @@ def _directed(source: np.ndarray, target: np.ndarray, spacing: Sequence[float]) 
 
 
 def _threads() -> int:
-    """All of this process's cores; one where cases are scored in several processes."""
+    """As OMP_NUM_THREADS says, else all of this process's cores; one where cases are scored in several processes."""
     if multiprocessing.parent_process() is not None:
         return 1
+    if (told := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        return max(1, int(told))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pipeline.metrics import surface
 from pipeline.metrics.surface import hausdorff, surface_dice, surface_distances
 
 SPACINGS = [(1.0, 1.0, 1.0), (1.5625, 1.25, 10.0), (0.7, 2.0, 5.0)]
@@ -139,6 +140,12 @@ def test_surface_dice_equals_monai(tolerance: float) -> None:
     ).item()
     ours = surface_dice(surface_distances(pred, truth, SPACINGS[1]), tolerance=tolerance)
     assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize(("told", "threads"), [("1", 1), ("3", 3), ("0", 1)])
+def test_the_environment_says_how_many_threads(monkeypatch, told, threads) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert surface._threads() == threads
 
 
 def test_empty_masks_have_no_hausdorff_distance() -> None:
