@@ -120,11 +120,13 @@ def check_files(
         if not result.cases:  # what is wrong with the list itself, `check_data` tells
             return
         if result.problems and on_command_line():
-            from pipeline.preflight.table import print_result, summary, terminal
+            from pipeline.preflight.table import print_result, terminal
 
             print_result(result, terminal(stderr=True))
+            count, first = len(result.problems), result.problems[0].problem
+            told = f"{first}" if count == 1 else f"{count} problems, the first: {first}"
             remedy = "leave the cases out (volseg check LIST --quarantine GOOD.json) or give --preflight off"
-            print(f"volseg: {summary(result)} Mend the files, {remedy}", file=sys.stderr)
+            print(f"volseg: {told} Mend the files, {remedy}", file=sys.stderr)
             endings.leave(2)
         result.raise_problems()
     except DataError as error:

@@ -139,8 +139,8 @@ def test_on_the_command_line_it_is_a_table_on_stderr_and_code_2(told, config, co
     for text in ("images/b.nii.gz", "an empty file", "labels/e.nii.gz", "12 x 11 x 4", "images/f.nii.gz", "no such"):
         assert text in err
     last = err.strip().splitlines()[-1]
-    assert last.startswith("volseg: 6 cases, ")
-    assert "3 problems in 3 cases" in last
+    assert last.startswith("volseg: 3 problems, the first: ")
+    assert "f.nii.gz: expected" in last, "a grid tells this line alone as the reason why a run failed"
     assert "--preflight off" in last
 
 
