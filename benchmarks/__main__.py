@@ -78,10 +78,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--ct", action="store_true", help=f"the long ones ({', '.join(BENCH_CT)}) instead of the others"
     )
     parser.add_argument("--only", nargs="*", choices=BENCH + BENCH_CT, help="these alone")
-    parser.add_argument("--acdc", type=_folder, default=_folder(os.environ.get("VOLSEG_ACDC", "")),
-                        help="the real ACDC folder; default $VOLSEG_ACDC; phantoms where there is none")  # fmt: skip
-    parser.add_argument("--weights", type=Path, help="of bundles/acdc, instead of its models/fold0.pt")
-    parser.add_argument("--ct-weights", type=Path, help="of bundles/covid19; random ones where there are none")
+    parser.add_argument("--acdc", type=_acdc, default=os.environ.get("VOLSEG_ACDC") or None,
+                        help="the real ACDC folder, with training/; default $VOLSEG_ACDC, else phantoms")  # fmt: skip
+    parser.add_argument("--weights", type=_weights, help="of bundles/acdc, instead of its models/fold0.pt")
+    parser.add_argument("--ct-weights", type=_weights, help="of bundles/covid19; default random ones")
     parser.add_argument("--volumes", type=int, default=10, help="volumes of ACDC that are segmented, default 10")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
@@ -91,8 +91,16 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def _folder(text: str) -> Path | None:
-    return Path(text) if text and (Path(text) / "training").is_dir() else None
+def _acdc(text: str) -> Path:
+    if not (Path(text) / "training").is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: expected a folder that holds training/, found none")
+    return Path(text)
+
+
+def _weights(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text}: expected a file of weights, found none")
+    return Path(text)
 
 
 if __name__ == "__main__":
