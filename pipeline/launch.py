@@ -150,7 +150,7 @@ def check_run_folder(ckpt_dir: str, resume: Any = False) -> None:
 def check_weights(weights: str | list[str]) -> None:
     """Every file of weights must be there; raises DataError."""
     files = [weights] if isinstance(weights, str) else weights
-    remedy = "Train first, or give the weights of a finished run, RUN/models/model.pt"
+    remedy = "Train first, to the end, or give --weights, such as the best so far, RUN/models/model.pt"
     problems = [Problem(file, "a file of weights", "none", remedy) for file in files if not Path(file).is_file()]
     if problems:
         raise DataError(problems)

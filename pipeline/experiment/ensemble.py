@@ -60,7 +60,7 @@ def note_test_cases(run: Run, folder: Path) -> None:
 
 
 def _scored_on_test(run: Run, members: list[Run], out: Path, *, name: str, fold: str) -> Run:
-    weights = "model_final.pt" if run.resolved().get("chosen_epoch") == "last" else "model.pt"
+    weights = "model.pt" if run.resolved().get("chosen_epoch") == "best" else "model_final.pt"
     paths = [str(out / member.name / "models" / weights) for member in members]
     return replace(
         run,

@@ -67,7 +67,7 @@ def run_grid(
 
 
 def _trained(run: Run) -> set[str]:
-    """The runs whose weights an evaluation needs: RUN/models/model.pt."""
+    """The runs whose weights an evaluation needs: RUN/models/WEIGHTS."""
     return {Path(path).parts[-3] for path in run.evaluate["members"]}
 
 
