@@ -38,9 +38,21 @@ def own_numbers(labels: Labels) -> dict[str, int]:
     return {name: numbers[0] for name, numbers in numbers_of(labels).items()}
 
 
+def members(array: np.ndarray, numbers: Iterable[int]) -> np.ndarray:
+    """Where an array holds one of the numbers: `np.isin`, for masks of 8 bits in a tenth of its time."""
+    numbers = list(numbers)
+    return np.isin(np.arange(256), numbers)[array] if array.dtype == np.uint8 else np.isin(array, numbers)
+
+
+def count_voxels(array: np.ndarray, length: int) -> np.ndarray:
+    """How often each of 0 to `length` - 1 occurs: `np.bincount` part by part, which takes 8 bytes for each voxel."""
+    parts = np.moveaxis(array, int(np.argmax(np.abs(array.strides))), 0)  # along the memory
+    return sum((np.bincount(part.ravel(order="K"), minlength=length) for part in parts), np.zeros(length, int))
+
+
 def structure_masks(array: np.ndarray, labels: Labels) -> np.ndarray:
     """Boolean masks (structures, *array.shape) in the order of `labels`; structures may overlap."""
-    return np.stack([np.isin(array, numbers) for numbers in numbers_of(labels).values()])
+    return np.stack([members(array, numbers) for numbers in numbers_of(labels).values()])
 
 
 def relabel(
@@ -70,7 +82,7 @@ def relabel(
         raise DataError(Problem(source, "a mask of " + " and ".join(missing), found, remedy))
     mapped = np.zeros(array.shape, np.uint8)
     for name, number in own_numbers(labels).items():
-        mapped[np.isin(array, list(values[name]))] = number
+        mapped[members(array, values[name])] = number
     return mapped
 
 

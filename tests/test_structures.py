@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.structures import numbers_of, own_numbers, relabel, structure_masks
+from pipeline.structures import count_voxels, members, numbers_of, own_numbers, relabel, structure_masks
 
 BOTH = {"background": 0, "lungs": [1, 2], "infection": [2]}
 
@@ -36,3 +36,20 @@ def test_a_file_s_own_numbers_become_ours():
 def test_a_structure_that_was_not_drawn_is_named():
     with pytest.raises(DataError, match=r"mask.nii: expected a mask of lungs, found only infection"):
         relabel(np.zeros(3), {"infection": [1]}, BOTH, source="mask.nii")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+@pytest.mark.parametrize("turn", [lambda a: a, np.asfortranarray, lambda a: a[::-1, ::2], lambda a: a.T])
+def test_members_and_counts_are_those_of_numpy_however_the_array_lies_in_memory(dtype, turn):
+    array = turn(np.random.default_rng(0).integers(0, 6, (4, 6, 5)).astype(dtype))
+    assert np.array_equal(members(array, (2, 5)), np.isin(array, [2, 5]))
+    assert count_voxels(array, 9).tolist() == [int((array == number).sum()) for number in range(9)]
+
+
+def test_numbers_beyond_8_bits_are_no_members_of_what_they_become_there():
+    assert members(np.array([258, 2], np.uint16), [2]).tolist() == [False, True]
+    assert not members(np.array([2], np.uint8), [258]).any()
+
+
+def test_an_empty_array_has_no_voxels():
+    assert count_voxels(np.zeros((0, 3, 2), np.uint8), 3).tolist() == [0, 0, 0]

@@ -14,6 +14,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics.affected import SIDES, Grid, affected
 from pipeline.metrics.labels import Labels, numbers_of
 from pipeline.metrics.surface import bounding_box
+from pipeline.structures import count_voxels, members
 
 TRUTH, PRED = "truth", "pred"
 COVERED = 0.1
@@ -100,7 +101,7 @@ def score_lesions(
     """
     numbers, score = numbers_of(labels), LesionScore()
     for name, organ in lesions.items():
-        masks = {TRUTH: np.isin(truth, numbers[name]), PRED: np.isin(pred, numbers[name])}
+        masks = {TRUTH: members(truth, numbers[name]), PRED: members(pred, numbers[name])}
         rows = _match(masks, grid)
         score.components.extend({"structure": name, **row} for row in rows)
         row = {"structure": name, **scores_of(*(_detected(rows, source) for source in (TRUTH, PRED)))}
@@ -108,7 +109,7 @@ def score_lesions(
         for source, array in ((TRUTH, truth), (PRED, pred)):
             row[f"load_{source}_{grid.unit()}"] = int(masks[source].sum()) * grid.voxel(truth.shape)
             if organ:
-                found = affected(masks[source], np.isin(array, numbers[organ]), grid, name=organ)
+                found = affected(masks[source], members(array, numbers[organ]), grid, name=organ)
                 row |= _in_columns(found, source, grid.unit())
                 notes[source] = found["reason"]
         told = "; ".join(f"{source}: {reason}" for source, reason in notes.items() if reason)
@@ -141,13 +142,18 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     import cc3d
 
-    numbers = np.ascontiguousarray(mask, bool).view(np.uint8)  # cc3d 4.1.1 fails on booleans such as [1, 0, 1]
+    box = bounding_box(mask)
+    numbers = np.ascontiguousarray(mask[box], bool).view(np.uint8)  # cc3d 4.1.1 fails on booleans such as [1, 0, 1]
+    if not numbers.size:
+        return np.zeros(mask.shape, np.uint16), np.zeros(0, int)
     parts, count = cc3d.connected_components(numbers, connectivity=26, return_N=True)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    sizes = count_voxels(parts, count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
     rank = np.zeros(count + 1, parts.dtype)
     rank[order + 1] = np.arange(1, count + 1)
-    return rank[parts], sizes[order]
+    whole = np.zeros_like(mask, parts.dtype)
+    whole[box] = rank[parts]
+    return whole, sizes[order]
 
 
 def stratum_of(size: float, unit: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 
-from pipeline.structures import Labels, numbers_of
+from pipeline.structures import Labels, members, numbers_of
 from pipeline.transforms.save import SaveOnGridd
 from pipeline.volumes import mask_name
 
@@ -35,7 +35,7 @@ def number_components(mask: np.ndarray, labels: Labels) -> np.ndarray:
     instances = np.zeros(mask.shape, np.uint16)
     count = 0
     for numbers in numbers_of(labels).values():
-        parts, sizes = components(np.isin(mask, numbers))
+        parts, sizes = components(members(mask, numbers))
         if count + len(sizes) > MOST:
             raise ValueError(f"more than {MOST} components; remove the small ones first")
         inside = parts > 0

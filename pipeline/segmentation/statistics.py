@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.files import read_entry
 from pipeline.segmentation.workplace import write_json
-from pipeline.structures import Labels, numbers_of
+from pipeline.structures import Labels, count_voxels, members, numbers_of
 from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing
 from pipeline.volumes.cine import heart_cycle
 
@@ -94,8 +94,8 @@ def save_statistics(
 
 
 def _structures(values: np.ndarray, voxel_ml: float | None, labels: Labels, across: int) -> dict[str, Any]:
-    counts = np.bincount(values.ravel(), minlength=256)
-    edges = [values.take(end, axis=axis).ravel() for axis in {0, 1, 2} - {across} for end in (0, -1)]
+    counts = count_voxels(values, 256)
+    edges = [np.moveaxis(values, axis, 0)[end].ravel() for axis in {0, 1, 2} - {across} for end in (0, -1)]
     on_edge = set(np.unique(np.concatenate(edges)).tolist())
     found = {}
     for name, numbers in numbers_of(labels).items():
@@ -117,10 +117,10 @@ def _lesions(
     numbers = numbers_of(labels)
     found = {}
     for name, organ in check_lesions(lesions, labels).items():
-        lesion = np.isin(values, numbers[name])
+        lesion = members(values, numbers[name])
         sizes = components(lesion)[1].tolist()
         told = {"count": len(sizes), unit: [round(n * voxel, 4) for n in sizes], "organ": lesions[name]}
-        found[name] = told | _shares(lesion, np.isin(values, numbers[organ]) if organ else None, grid, str(organ))
+        found[name] = told | _shares(lesion, members(values, numbers[organ]) if organ else None, grid, str(organ))
     return found
 
 

@@ -52,6 +52,14 @@ def test_any_orientation(codes: str) -> None:
     assert (found != nib.apply_orientation(expected, turn)).sum() <= 0.01 * organ.sum()
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_masks_are_split_alike_however_they_lie_in_memory(order: str) -> None:
+    organ, expected = lungs(gap=10)
+    mirrored = np.diag([-SPACING[0], *SPACING[1:], 1.0])  # x runs to the patient's left
+    assert (split_sides(np.array(organ, order=order), SPACING, RAS) == expected).all()
+    assert (split_sides(np.array(organ[::-1], order=order), SPACING, mirrored) == expected[::-1]).all()
+
+
 def test_specks_belong_to_the_side_where_they_lie() -> None:
     organ, expected = lungs()
     organ[2, 3:5, 3], expected[2, 3:5, 3] = True, LEFT
