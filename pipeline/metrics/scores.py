@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.errors import DataError, Problem
 from pipeline.metrics import clinical, files
 from pipeline.metrics.lesion_summary import Lesions
 from pipeline.metrics.summary import VOLUME, summarise
@@ -112,6 +114,54 @@ class Scores:
     def _named(self, metric: str) -> str:
         """What a column or metric is called in the files."""
         return IN_PIXELS.get(metric, metric) if self.length_unit == "px" else metric
+
+
+def joined(parts: Sequence[Scores], *, provenance: Mapping[str, Any] | None = None) -> Scores:
+    """The scores of separate sets of cases, such as the folds of a cross-validation, as those of one set.
+
+    Args:
+        parts: scores of the same structures by the same rules; at least one.
+        provenance: where the whole comes from.
+
+    Raises:
+        DataError: a case that is in two of them, or parts that were scored by different rules.
+    """
+    first = parts[0]
+    cases = pd.concat([part.cases for part in parts], ignore_index=True)
+    rules = ("labels", "policy", "length_unit")
+    remedy = "Evaluate all of them anew, on one datalist and with the same options"
+    problems = [
+        Problem(f"scores to be joined: {rule}", str(getattr(first, rule)), str(getattr(part, rule)), remedy)
+        for part in parts
+        for rule in rules
+        if getattr(part, rule) != getattr(first, rule)
+    ]
+    twice = cases.loc[cases.duplicated(["case", "structure"]), "case"].unique()
+    problems += [Problem(f"scores to be joined: {case}", "a case of one of them", "two", remedy) for case in twice]
+    if problems:
+        raise DataError(problems)
+    missing = [case for part in parts for case in part.missing]
+    return Scores(
+        cases=cases,
+        slices=pd.concat([part.slices for part in parts], ignore_index=True),
+        labels=first.labels,
+        definitions=first.definitions,
+        policy=first.policy,
+        provenance=dict(provenance or {}),
+        missing=missing,
+        files=[entry for part in parts for entry in part.files],
+        length_unit=first.length_unit,
+        lesions=_joined_lesions([part.lesions for part in parts if part.lesions], missing),
+    )
+
+
+def _joined_lesions(parts: Sequence[Lesions], missing: Sequence[str]) -> Lesions | None:
+    if not parts:
+        return None
+    components, cases = (
+        pd.concat([getattr(part, table) for part in parts], ignore_index=True) for table in ("components", "cases")
+    )
+    return Lesions(parts[0].organs, components, cases, missing)
 
 
 def read_scores(out: str | Path) -> Scores:

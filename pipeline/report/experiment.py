@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.experiment.collection import Collection, Result, collect
 from pipeline.report.document import Bullets, Cell, Document, Figure, Section, Table, write_document
 from pipeline.report.experiment_folds import folds_section
+from pipeline.report.experiment_held_out import write_held_out
 from pipeline.report.experiment_numbers import (
     LOWER_IS_BETTER,
     contrasts,
@@ -41,6 +42,8 @@ Groups = dict[Levels, list[Result]]
 def write_experiment_report(folder: str | Path) -> Path:
     """Read a grid's results and write report.html, report.md and figures/ beside them; an older report is replaced.
 
+    With several folds, also `held_out`: an evaluation report of all held-out patients together.
+
     Returns:
         The page.
 
@@ -48,6 +51,7 @@ def write_experiment_report(folder: str | Path) -> Path:
         DataError: the folder holds no grid, or none of its runs is finished.
     """
     collection = collect(folder)
+    write_held_out(collection, folder)
     if collection.grid.kind == "paper":
         from pipeline.report.paper import paper_document
 

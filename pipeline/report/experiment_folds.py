@@ -11,6 +11,7 @@ from pipeline.experiment.collection import Collection, Result
 from pipeline.experiment.ensemble import ON_TEST_LIST
 from pipeline.experiment.grid import FOLD
 from pipeline.report.document import Cell, Section, Table, Text
+from pipeline.report.experiment_held_out import held_out_folders
 from pipeline.report.experiment_numbers import by_patient, summarise, table_by_seed
 from pipeline.report.experiment_sections import MEASURES, Levels, by_setting, volumes, words
 from pipeline.report.tables import Metric, metrics_of
@@ -49,6 +50,8 @@ def folds_section(collection: Collection, *, called: Callable[[Levels], str] = w
     blocks: list[Table | Text] = [table]
     if collection.grid.ensemble and all(result.test_cases == 0 for result in collection.results):
         blocks.append(Text(NO_TEST_LIST))
+    if reports := ", ".join(f"{name}/report.html" for name in held_out_folders(collection)):
+        blocks.append(Text(f"All held-out patients, by phase, with clinical numbers and the worst cases: {reports}"))
     title = "Cross-validation and ensemble" if collection.grid.ensemble else "Cross-validation"
     return [Section("folds", title, blocks)]
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.metrics.scores import Scores
-from pipeline.report.clinical import AGREEMENT_HEAD
+from pipeline.report.clinical import AGREEMENT_HEAD, agreement_rows
 from pipeline.report.document import Table, plain, table_in_markdown
 from pipeline.report.lesions import lesion_tables
 from pipeline.report.tables import METRICS, Row, level_rows, levels_of, metrics_of, overall_rows, unit_of
+
+AGREEMENT = (
+    "Prediction minus truth over patients: bias and limits of agreement (bias ± 1.96 SD, Bland and Altman 1986), "
+    "Pearson's r."
+)
 
 
 def markdown_table(scores: Scores) -> str:
@@ -42,6 +47,8 @@ def markdown_report(scores: Scores, *, title: str) -> str:
             table = _table(head, [[row.level, row.structure, row.n, *_cells(row)] for row in rows])
             parts += [f"## By {key}", table]
     parts += _lesions(scores)
+    if scores.clinical is not None:
+        parts += ["## Clinical numbers", AGREEMENT, _table(AGREEMENT_HEAD, agreement_rows(scores.clinical))]
     if scores.missing:
         parts += ["## Cases without a prediction", _list(scores.missing)]
     parts += ["## Definitions", _list(f"{k}: {v}" for k, v in scores.definitions.items())]

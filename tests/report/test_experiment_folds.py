@@ -10,6 +10,7 @@ from score_folder import LABELS, score_row
 from pipeline.experiment.collection import collect
 from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.runner import GRID
+from pipeline.metrics.scores import read_scores
 from pipeline.report.document import Text
 from pipeline.report.experiment import write_experiment_report
 from pipeline.report.experiment_folds import folds_section
@@ -31,6 +32,9 @@ def scored(folder, cases, **facts):
 
 # fold 0 holds a patient with two volumes and one with one, fold 1 a single patient
 FOLDS = [{"a_ED": 0.9, "a_ES": 0.7, "b_ED": 0.6}, {"c_ED": 0.8}]
+
+
+REPORTED = "All held-out patients, by phase, with clinical numbers and the worst cases: "
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def test_folds_their_mean_all_patients_and_the_ensemble_stand_in_one_table(grid)
         ("mean of 2 folds", tested): ("0.650 ± 0.071", "", ""),
         ("ensemble of 2", tested): ("0.850 ± 0.071", "2", "2"),
     }
-    assert len(section.blocks) == 1
+    assert [block.text for block in section.blocks[1:]] == [REPORTED + "held_out/report.html"]
 
 
 def test_without_test_cases_the_page_says_so_and_complains_of_nothing(grid):
@@ -101,7 +105,7 @@ def test_without_an_ensemble_there_is_only_the_cross_validation(grid):
     section, rows = table_of(grid(test_cases=None, ensemble=False))
     assert section.title == "Cross-validation"
     assert len(rows) == 4
-    assert len(section.blocks) == 1
+    assert len(section.blocks) == 2
 
 
 def test_settings_have_their_own_rows_and_seeds_are_averaged(grid):
@@ -112,3 +116,29 @@ def test_settings_have_their_own_rows_and_seeds_are_averaged(grid):
     assert rows["CE", "fold 1", "held-out patients"] == ("0.850", "1", "1")
     assert rows["DL", "mean of 2 folds", "held-out patients"] == ("0.817 ± 0.047", "", "")
     assert rows["DL", "all patients", "held-out patients"] == ("0.783 ± 0.115", "4", "3")
+
+
+def test_all_held_out_patients_lie_in_one_evaluation(grid):
+    folder = grid(test_cases=None, ensemble=False)
+    write_experiment_report(folder)
+    scores = read_scores(folder / "held_out")
+    assert sorted(scores.cases["case"].unique()) == ["a_ED", "a_ES", "b_ED", "c_ED"]
+    assert scores.mean("dice") == pytest.approx((0.9 + 0.7 + 0.6 + 0.8) / 4)
+    assert scores.provenance["runs"] == ["0_0", "0_1"]
+    assert "Folds: held-out patients of folds 0, 1" in (folder / "held_out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_and_seed_has_an_evaluation_of_its_own(grid):
+    folder = grid(
+        test_cases=None, ensemble=False, seeds=("0", "1"), axes=({"loss": "CE"}, {"loss": "CE + DL"}), shift=0.1
+    )
+    write_experiment_report(folder)
+    found = {path.parent.name: read_scores(path.parent).mean("dice") for path in folder.glob("held_out/*/scores.json")}
+    assert found == {
+        "CE-seed-0": pytest.approx(0.75),
+        "CE-seed-1": pytest.approx(0.85),
+        "CE-+-DL-seed-0": pytest.approx(0.75),
+        "CE-+-DL-seed-1": pytest.approx(0.85),
+    }
+    (section,) = folds_section(collect(folder))
+    assert section.blocks[-1].text.count("report.html") == 4

@@ -188,6 +188,8 @@ def test_markdown_lies_beside(folder):
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# Fold 0 &amp; more\n")
     assert "- p9_ED &amp; co" in text
+    assert "| Quantity | n | Bias | SD | Limits of agreement | Mean absolute error | r |" in text
+    assert "| RV EDV (ml) | " in text
 
 
 def test_nothing_is_overwritten_unasked(folder):
