@@ -60,7 +60,7 @@ def segmenters(setting: Setting, weights: Path) -> dict[str, Any]:
     folder = setting.work / "masks"
     jobs: dict[str, Any] = {
         "bundle": Segmenter(ACDC, weights, folder / "bundle", **as_shipped(ACDC)),
-        "plain": Segmenter(ACDC, weights, folder / "plain", largest_component=False),
+        "plain": Segmenter(ACDC, weights, folder / "plain", largest_component=False, single_piece=[]),
         "stock": StockMonai(ACDC, weights, folder / "stock"),
     }
     with contextlib.suppress(ImportError):

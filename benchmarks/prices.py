@@ -19,6 +19,7 @@ KEYS: dict[str, dict[str, Any]] = {
     "sw_batch_size=4": {"sw_batch_size": 4},
     "precision=fp32": {"precision": "fp32"},
     "largest_component=false": {"largest_component": False},
+    "single_piece=[]": {"single_piece": []},
 }
 QUICK = ("cascade=false", "precision=fp32")
 

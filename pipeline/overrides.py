@@ -74,6 +74,7 @@ def _each(usable: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "overlap": ("shares of a window, from 0 to below 1", _each(lambda share: 0 <= share < 1)),
     "sw_batch_size": ("a number of windows, 1 or more", _each(lambda count: count == int(count) >= 1)),
+    "single_piece": ("a list of structures", lambda names: isinstance(names, list | tuple)),
     "mirror_axes": ("a list of the axes 0, 1 and 2", _each(lambda axis: axis in (0, 1, 2))),
 }
 

@@ -74,6 +74,7 @@ def test_values_that_can_be_meant_pass(value):
         *[("overlap", value) for value in (1, "1.5", [0.5, -0.1], "half", None)],
         *[("sw_batch_size", value) for value in (0, "-1", 1.5, "[]x")],
         *[("mirror_axes", value) for value in ([0, 3], "[-1]", "xy")],
+        *[("single_piece", value) for value in ("LV", "['LV'", None)],
         *[("cascade", value) for value in ("maybe", 2, [True])],
     ],
 )

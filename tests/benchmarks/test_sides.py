@@ -39,7 +39,7 @@ def test_masks_of_the_stock_arrangement_agree(setting, case, tmp_path):
     nib.save(nib.Nifti1Image(large, np.diag([1.25, 1.25, 10, 1])), tmp_path / "one.nii.gz")
     item = {"image": str(tmp_path / "one.nii.gz"), "case": "one"}
     weights = setting.acdc_weights
-    alike = {"largest_component": False, "cascade": False, "precision": "fp32"}
+    alike = {"largest_component": False, "single_piece": [], "cascade": False, "precision": "fp32"}
     ours = Segmenter(ACDC, weights, tmp_path / "ours", **alike)(item)
     theirs = StockMonai(ACDC, weights, tmp_path / "stock")(item)
     assert np.count_nonzero(read_mask(ours)) > 500

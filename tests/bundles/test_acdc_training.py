@@ -172,7 +172,7 @@ def test_an_anisotropic_3d_network_trains_on_few_slices(bundle, tmp_path):
 def test_evaluation_writes_masks_scores_and_report(bundle, tmp_path, phantom_acdc):
     train(bundle, epochs=1)
     (tmp_path / "run" / "models" / "model.pt").unlink()  # these patients chose it: the last epoch is scored
-    as_in_training = {"mirror_axes": [], "largest_component": "false", "overlap": [0.25, 0.25, 0.0]}
+    as_in_training = {"mirror_axes": [], "largest_component": "false", "single_piece": [], "overlap": [0.25, 0.25, 0.0]}
     workflow = bundle("train", "evaluate", kind="infer", processes=1, **as_in_training)
     workflow.run()
     folder = tmp_path / "run" / "evaluation"

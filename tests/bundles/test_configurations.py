@@ -39,6 +39,7 @@ def test_evaluation_infers_as_inference_does(folder):
         "mirror_axes",
         "precision",
         "largest_component",
+        "single_piece",
         "min_component",
     ):
         assert merged.get(key) == inference.get(key), key
@@ -61,7 +62,7 @@ def test_metadata_speaks_of_the_same_classes(folder):
 def test_all_bundles_have_the_same_files_and_keys():
     """A user who knows one bundle knows the others; what only one needs is listed here."""
     own = {
-        "acdc": {"spacing", "neighbours", "largest_component"},
+        "acdc": {"spacing", "neighbours", "largest_component", "single_piece"},
         "covid19": {"folds", "spacing", "crop_to_body", "hu_window", "lesions", "min_component", "target", "targets"},
         "covid19_slices": {"folds", "hu_window", "lesions", "min_component", "target", "targets"},
     }

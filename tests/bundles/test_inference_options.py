@@ -11,7 +11,7 @@ import pytest
 import torch
 from image_files import acdc_like
 from monai.bundle import ConfigParser
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, label
 
 from pipeline.segmentation import segment
 from pipeline.volumes import read_mask
@@ -44,7 +44,8 @@ def ready(tmp_path_factory):
 
 def run(ready: Path, output: Path, *, weights: tuple[int, ...] = (0,), **overrides) -> np.ndarray:
     files = [str(ready / f"{n}.pt") for n in weights]
-    chosen = {"checkpoint": files if len(files) > 1 else files[0], "largest_component": False, **overrides}
+    plain = {"largest_component": False, "single_piece": []}
+    chosen = {"checkpoint": files if len(files) > 1 else files[0], **plain, **overrides}
     summary = segment(
         ready / "a.nii.gz", output, bundle=ready / "inference.json", overrides=chosen, progress=False,
         echo=lambda _: None,
@@ -82,6 +83,17 @@ def test_the_cascade_looks_at_what_it_found(ready, tmp_path):
     assert np.array_equal(everywhere, off), "a margin that reaches the edges leaves nothing out"
     with_coarse = {"cascade": True, "cascade_checkpoint": str(ready / "1.pt"), "inferer#smallest": [8, 8, 1]}
     assert run(ready, tmp_path / "near", **with_coarse, **{"inferer#margin": [0, 0, 0]}).shape == off.shape
+
+
+@pytest.mark.parametrize(("structure", "number"), [("RV", 1), ("LV", 3)])
+def test_of_a_structure_in_several_pieces_the_largest_is_kept(ready, tmp_path, structure, number):
+    before = run(ready, tmp_path / "off")
+    pieces, count = label(before == number, np.ones((3, 3, 3)))
+    assert count > 1
+    largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    expected = np.where((before == number) & (pieces != largest), 0, before)
+    assert np.array_equal(run(ready, tmp_path / "on", single_piece=[structure]), expected)
+    assert np.array_equal(run(ready, tmp_path / "other", single_piece=["liver"]), before)
 
 
 def _borders(mask: np.ndarray) -> int:

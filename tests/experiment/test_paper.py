@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLES = ("acdc", "covid19", "covid19_slices")
 TINY = {"width": 2, "patch_size": [32, 32, 1], "batch_size": 8, "epochs": 1, "device": "$torch.device('cpu')"}
 OWN = {
-    "acdc": {"cascade", "dice_background", "largest_component", "neighbours"},
+    "acdc": {"cascade", "dice_background", "largest_component", "neighbours", "single_piece"},
     "covid19": {"min_component", "target"},
 }
 OWN["covid19_slices"] = {"min_component"}

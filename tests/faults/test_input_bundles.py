@@ -179,6 +179,7 @@ SEGMENTS = [
             ("overlap", "1.5", "shares of a window, from 0 to below 1"),
             ("sw_batch_size", "0", "a number of windows, 1 or more"),
             ("mirror_axes", "[5]", "a list of the axes 0, 1 and 2"),
+            ("single_piece", "3", "a list of structures"),
             ("cascade", "2", "true or false"),
         )
     ),
