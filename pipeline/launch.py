@@ -124,7 +124,7 @@ def check_files(
 
             print_result(result, terminal(stderr=True))
             count, first = len(result.problems), result.problems[0].problem
-            told = f"{first}" if count == 1 else f"{count} problems, the first: {first}"
+            told = str(first) if count == 1 else f"{count} problems, the first: {first}"
             remedy = "leave the cases out (volseg check LIST --quarantine GOOD.json) or give --preflight off"
             print(f"volseg: {told} Mend the files, {remedy}", file=sys.stderr)
             endings.leave(2)

@@ -11,6 +11,10 @@ from pipeline.metrics.clinical import agreement_table
 from pipeline.report.figures import Picture
 from pipeline.report.style import GREY, INK, colours, draw_png, say_nothing
 
+AGREEMENT = (
+    "Prediction minus truth over patients: bias and limits of agreement (bias ± 1.96 SD, Bland and Altman 1986), "
+    "Pearson's r."
+)
 AGREEMENT_HEAD = ["Quantity", "n", "Bias", "SD", "Limits of agreement", "Mean absolute error", "r"]
 
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.metrics.scores import Scores
-from pipeline.report.clinical import AGREEMENT_HEAD, agreement_rows
+from pipeline.report.clinical import AGREEMENT, AGREEMENT_HEAD, agreement_rows
 from pipeline.report.document import Table, plain, table_in_markdown
 from pipeline.report.lesions import lesion_tables
 from pipeline.report.tables import METRICS, Row, level_rows, levels_of, metrics_of, overall_rows, unit_of
-
-AGREEMENT = (
-    "Prediction minus truth over patients: bias and limits of agreement (bias ± 1.96 SD, Bland and Altman 1986), "
-    "Pearson's r."
-)
 
 
 def markdown_table(scores: Scores) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.metrics.labels import MEAN
 from pipeline.metrics.scores import Scores
 from pipeline.metrics.summary import VOLUME
-from pipeline.report.clinical import AGREEMENT_HEAD, agreement_rows
+from pipeline.report.clinical import AGREEMENT, AGREEMENT_HEAD, agreement_rows
 from pipeline.report.document import environment
 from pipeline.report.figures import Picture
 from pipeline.report.lesions import lesion_tables
@@ -73,6 +73,7 @@ def render_page(scores: Scores, pictures: Pictures, *, title: str) -> str:
         sentences=policy_sentences(scores),
         provenance=provenance_in_words(scores),
         missing=scores.missing,
+        agreement_caption=AGREEMENT,
         agreement_head=AGREEMENT_HEAD,
         agreement=agreement_rows(scores.clinical),
         lesions=lesion_tables(scores.lesions),

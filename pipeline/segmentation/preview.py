@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import write_bytes
-from pipeline.structures import Labels, numbers_of
+from pipeline.structures import Labels, count_voxels, numbers_of
 from pipeline.volumes import affine, first_name, has_geometry, read_image, read_mask, spacing
 from pipeline.volumes.view import View
 
@@ -85,7 +85,7 @@ class _Block:
 
 def _counts(values: np.ndarray, labels: Labels) -> np.ndarray:
     """(structures, frames) voxels of (X, Y, Z, T)."""
-    frames = [np.bincount(values[..., t].ravel(), minlength=256) for t in range(values.shape[3])]
+    frames = [count_voxels(values[..., t], 256) for t in range(values.shape[3])]
     return np.array([[counts[list(own)].sum() for counts in frames] for own in numbers_of(labels).values()], float)
 
 

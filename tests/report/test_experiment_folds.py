@@ -142,3 +142,11 @@ def test_every_setting_and_seed_has_an_evaluation_of_its_own(grid):
     }
     (section,) = folds_section(collect(folder))
     assert section.blocks[-1].text.count("report.html") == 4
+
+
+def test_folds_that_were_scored_on_the_same_cases_are_not_joined(grid, monkeypatch):
+    monkeypatch.setitem(globals(), "FOLDS", [FOLDS[0], FOLDS[0]])
+    folder = grid(test_cases=None, ensemble=False)
+    write_experiment_report(folder)
+    assert (folder / "report.html").is_file()
+    assert not (folder / "held_out").exists()
