@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.metrics import overlap, surface
 from pipeline.metrics.empty import NEITHER, PRED, TRUTH, which_is_empty
 from pipeline.metrics.labels import MEAN, Labels, compact, members_of, structures_of
+from pipeline.volumes import slice_axis
 
 DISTANCES = ("hd_mm", "hd95_mm")
 METRICS = ("dice", "iou", "pixel_error", *DISTANCES)
@@ -25,7 +26,7 @@ DEFINITIONS = {
     "pixel_error": "Pixel error = (FP+FN) / all voxels of the volume (whole field of view), for one structure;"
     " row mean: share of all voxels whose label differs, all classes together",
     "hd_mm": "Hausdorff distance: the largest distance in {length} from a surface voxel of one mask to the other's"
-    " surface, {grid} (surface: mask minus its erosion by face neighbours)",
+    " surface, {grid} (surface: mask minus its erosion by face neighbours; of a single slice in its plane)",
     "hd95_mm": "95th percentile Hausdorff distance in {length}: the larger of the two directed percentiles (as MONAI),"
     " linear interpolation, else as HD",
 }
@@ -46,7 +47,9 @@ def definitions(*, unit: str = "mm") -> dict[str, str]:
 
 
 def score_case(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float], labels: Labels) -> CaseScore:
-    """Score one prediction by volume and by slice (slices along the last axis, counted from 0).
+    """Score one prediction by volume and by slice (counted from 0 along the axis across the slices, as spacing tells).
+
+    Of a single slice distances are measured in its plane, between outlines: in 3D all of its voxels would be surface.
 
     Args:
         pred, truth: label maps (X, Y, Z) on one grid.
@@ -66,11 +69,14 @@ def score_case(pred: np.ndarray, truth: np.ndarray, spacing: Sequence[float], la
     members = members_of(structures)
     pred = compact(np.asarray(pred), structures, name="prediction")
     truth = compact(np.asarray(truth), structures, name="truth")
-    tables = overlap.slice_confusions(pred, truth, members.shape[1])
+    across = slice_axis(spacing, truth.shape)
+    tables = overlap.slice_confusions(*(np.moveaxis(mask, across, -1) for mask in (pred, truth)), members.shape[1])
     volume, *slices = _rows(np.concatenate([tables.sum(0, keepdims=True), tables]), list(structures), members)
+    voxel_ml = math.prod(spacing) / 1000
+    if truth.shape[across] == 1:
+        pred, truth, spacing = pred.squeeze(across), truth.squeeze(across), np.delete(spacing, across)
     box = surface.bounding_box((pred | truth) > 0)  # distances need no more: beyond it all is background
     pred, truth = pred[box], truth[box]
-    voxel_ml = math.prod(spacing) / 1000
     *rows, mean = volume
     for row, classes in zip(rows, members, strict=True):
         row |= _distances(_where(pred, classes), _where(truth, classes), spacing)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from pipeline.errors import Problem
-from pipeline.intensity_scale import scale_of
+from pipeline.intensity_scale import scale_of, unknown_scale
 from pipeline.preflight.geometry import unlike_pixdim
 from pipeline.preflight.label_rules import TINY
 from pipeline.preflight.listing import Case, Listing
@@ -20,6 +20,8 @@ def set_problems(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Findin
     yield from (finding for apart, finding in _duplicates(listing, scans) if apart)
     if listing.is_list:
         yield from _channels(listing, scans)
+    if _is_ct(listing):
+        yield from _unknown_scales(listing.cases, scans)
 
 
 def set_warnings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
@@ -28,8 +30,12 @@ def set_warnings(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Findin
     yield from _label_twins(listing.cases, scans)
     yield from _pixdims(listing, scans)
     yield from _spacings(listing.cases, scans)
-    if str(listing.datalist.get("modality", "")).upper() == "CT":
+    if _is_ct(listing):
         yield from _scales(listing.cases, scans)
+
+
+def _is_ct(listing: Listing) -> bool:
+    return str(listing.datalist.get("modality", "")).upper() == "CT"
 
 
 def _duplicates(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[tuple[bool, Finding]]:
@@ -92,6 +98,16 @@ def _channels(listing: Listing, scans: Mapping[str, Scan]) -> Iterator[Finding]:
             remedy = "Name all of its channels, or split a series in time into volumes"
             expected = f"{usual} channel{'s' * (usual > 1)}, {whose}"
             yield Finding("channels", Problem(case.images[0], expected, f"{number}", remedy), (case.name,))
+
+
+def _unknown_scales(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:
+    """CT whose numbers are neither Hounsfield units nor grey levels of 8 bits; the bundles refuse it."""
+    for case in cases:
+        path = case.images[0]
+        piece = scans[path].pieces.get(case.index)
+        if piece is not None:
+            problem = unknown_scale(path, piece.low, piece.high, is_picture=not scans[path].has_geometry)
+            yield from [Finding("scale", problem, (case.name,))] if problem else []
 
 
 def _scales(cases: Sequence[Case], scans: Mapping[str, Scan]) -> Iterator[Finding]:

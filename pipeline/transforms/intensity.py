@@ -11,7 +11,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from pipeline.intensity_scale import Scale, scale_of, window_ends
+from pipeline.errors import DataError
+from pipeline.intensity_scale import Scale, scale_of, unknown_scale, window_ends
 
 logger = logging.getLogger("pipeline")
 
@@ -27,6 +28,10 @@ class HounsfieldWindowd(MapTransform):
     Args:
         keys: MetaTensors (C, X, Y, Z); channels share one scale.
         window: HU that become -1 and 1; values beyond are cut off.
+
+    Raises:
+        DataError: when called with numbers that may mean anything (`pipeline.intensity_scale.unknown_scale`), such as
+            those of a picture with 16 bits.
     """
 
     def __init__(self, keys: KeysCollection, window: Sequence[float] = (-1250.0, 250.0)) -> None:
@@ -39,6 +44,8 @@ class HounsfieldWindowd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             low, high = float(d[key].min()), float(d[key].max())
+            if problem := unknown_scale(_name(d, key), low, high, is_picture=_is_picture(d[key])):
+                raise DataError(problem)
             scale = scale_of(low, high)
             logger.info("%s: %s (%g to %g)", _name(d, key), scale.value, low, high)
             d[key] = self._windowed(d[key], scale)
@@ -48,6 +55,10 @@ class HounsfieldWindowd(MapTransform):
         low, high = window_ends(scale, self.low, self.high)
         image = image.to(torch.float32, copy=True)
         return image.sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1.0, 1.0)
+
+
+def _is_picture(image: torch.Tensor) -> bool:
+    return isinstance(image, MetaTensor) and not image.meta.get("has_geometry", True)
 
 
 def _name(data: Mapping[Hashable, Any], key: Hashable) -> str:

@@ -70,6 +70,39 @@ def test_distances_do_not_depend_on_the_background_around(corner: tuple[int, int
         assert by_name(score_case(*large, SPACING, LABELS).structures)[structure]["hd_mm"] == expected
 
 
+@pytest.mark.parametrize("across", [0, 2])
+def test_of_one_slice_distances_run_between_outlines(across: int) -> None:
+    """A square of 9 x 9 within one of 11 x 11: corners lie a diagonal off, 4 of 40 in the outline, 4 of 121 in the solid."""
+    pred, truth = np.zeros((2, 20, 20), np.uint8)
+    truth[4:15, 4:15] = 1
+    pred[5:14, 5:14] = 1
+    spacing = np.insert([2.0, 2.0], across, 8.0)
+    rows = by_name(score_case(*(np.expand_dims(mask, across) for mask in (pred, truth)), spacing, {"RV": 1}).structures)
+    assert rows["RV"]["hd_mm"] == rows["RV"]["hd95_mm"] == pytest.approx(2 * math.sqrt(2))
+    assert rows["RV"]["truth_ml"] == pytest.approx(121 * 2 * 2 * 8 / 1000)
+
+
+def test_of_one_slice_distances_are_those_of_monai_in_2d() -> None:
+    torch = pytest.importorskip("torch")
+    from monai.metrics import compute_hausdorff_distance
+    from scipy.ndimage import gaussian_filter
+
+    blobs = gaussian_filter(np.random.default_rng(3).normal(size=(2, 40, 48)), (0, 4, 4)) > 0
+    options = {"include_background": True, "spacing": (1.5, 0.7)}
+    planes = [torch.from_numpy(blob)[None, None] for blob in blobs]
+    rows = by_name(score_case(*blobs[..., None].astype(np.uint8), (1.5, 0.7, 10.0), {"RV": 1}).structures)
+    assert rows["RV"]["hd_mm"] == pytest.approx(float(compute_hausdorff_distance(*planes, **options)), rel=1e-5)
+    expected = float(compute_hausdorff_distance(*planes, percentile=95, **options))
+    assert rows["RV"]["hd95_mm"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_slices_are_counted_across_the_slices() -> None:
+    pred, truth = two_slices()
+    first = [np.moveaxis(mask, 2, 0) for mask in (pred, truth)]
+    turned = score_case(*first, (10.0, 2.0, 1.0), LABELS)
+    np.testing.assert_equal(turned.slices, score_case(pred, truth, SPACING, LABELS).slices)
+
+
 def test_equals_the_metric_of_validation() -> None:
     torch = pytest.importorskip("torch")
     pred, truth = np.random.default_rng(0).integers(0, 4, (2, 7, 6, 5))

@@ -166,6 +166,17 @@ def test_ct_in_two_scales(tmp_path):
     assert checked(tmp_path, {**datalist, "modality": "MRI"}).warnings == []
 
 
+def test_ct_in_a_scale_that_cannot_be_told(tmp_path):
+    datalist = {**good_set(tmp_path), "modality": "CT"}
+    for case in "abcdef":
+        stretched = image_of(case).astype(np.int32)
+        stretched[0, 0, 0] = 65535 if case == "c" else -1000
+        save(tmp_path / "images" / f"{case}.nii.gz", stretched)
+    result = checked(tmp_path, datalist)
+    assert [(one.check, one.cases) for one in result.problems] == [("scale", ("c",))]
+    assert checked(tmp_path, {**datalist, "modality": "MRI"}).problems == []
+
+
 def test_headers_that_differ_from_the_others(tmp_path):
     datalist = good_set(tmp_path)
     acdc_like(tmp_path / "images" / "b.nii.gz", image_of("b"))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
+from pipeline.errors import DataError
 from pipeline.intensity_scale import Scale, scale_of
 from pipeline.transforms import HounsfieldWindowd
 
@@ -55,6 +56,27 @@ def test_air_tells_hounsfield_units_whatever_else_is_there(low, high):
 )
 def test_other_scales_by_their_range(low, high, scale):
     assert scale_of(low, high) is scale
+
+
+def picture(array):
+    return HounsfieldWindowd("image")({"image": MetaTensor(torch.from_numpy(array), meta={"has_geometry": False})})
+
+
+def test_a_picture_of_more_than_8_bits_is_refused_since_a_wrong_guess_blackens_it():
+    grey = np.linspace(0, 255, 4 * 631, dtype=np.float32).reshape(1, 4, 631, 1)
+    assert picture(grey)["image"].max() == 1
+    for bits in (10, 12, 16):
+        with pytest.raises(DataError, match="expected the grey levels 0..255 .* found values from 0 to .*8 bits a pixel"):
+            picture(grey / 255 * (2**bits - 1))
+
+
+@pytest.mark.parametrize("high", [4095, 32767 + 1024])
+def test_a_volume_is_refused_only_above_all_hounsfield_units(high):
+    values = np.linspace(0, high, 4 * 631, dtype=np.float32).reshape(1, 4, 631, 1)
+    assert windowed(values).max() == 1
+    values[0, 0, 0, 0] = 65535
+    with pytest.raises(DataError, match="case: expected Hounsfield units"):
+        windowed(values)
 
 
 def test_the_decision_is_logged_with_the_case(caplog):
