@@ -25,6 +25,12 @@ def root_cause(error: BaseException, *, name_files: bool = False) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def remedy_of(error: BaseException) -> str:
+    """What the user can do about the first problem of a chain, as far as it is known."""
+    error = innermost(error)
+    return error.problems[0].remedy if isinstance(error, DataError) else ""
+
+
 def innermost(error: BaseException) -> BaseException:
     """The error of a chain that says most; a DataError where there is one."""
     found = list(chain(error))

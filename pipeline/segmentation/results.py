@@ -23,6 +23,8 @@ COMPLETED, KILLED, SILENT = "completed", "killed", "a process fell silent"
 class CaseResult:
     """What became of one case: "done", "exists" (left alone), "failed" or "timed out", and why; seconds per stage.
 
+    `remedy` is what the user can do about a failure, where that is known.
+
     `slice` is the slice of the image that the case is alone; `spacing_mm` is None where the image says nothing of mm;
     `others` are further files of the case that the bundle wrote (OUTPUT/CASE_*).
     """
@@ -32,6 +34,7 @@ class CaseResult:
     mask: str
     outcome: str
     reason: str = ""
+    remedy: str = ""
     slice: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     shape: list[int] | None = None
@@ -51,7 +54,8 @@ class CaseResult:
 
     def _line(self) -> str:
         if self.is_failure:
-            return f"{self.case}: {self.outcome.upper()}, {self.reason}"
+            remedy = f". {self.remedy}" if self.remedy else ""
+            return f"{self.case}: {self.outcome.upper()}, {self.reason}{remedy}"
         if self.outcome == EXISTS:
             return f"{self.case}: exists, skipped" + (f" ({self.reason})" if self.reason else "")
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())

@@ -16,7 +16,7 @@ from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import inspect
 from pipeline.segmentation.looker import Looker, TimedOutError
 from pipeline.segmentation.manifest import maker_of
-from pipeline.segmentation.reasons import is_disk_full, root_cause
+from pipeline.segmentation.reasons import is_disk_full, remedy_of, root_cause
 from pipeline.segmentation.results import DONE, EXISTS, FAILED, TIMED_OUT, CaseResult
 from pipeline.segmentation.signals import time_limit
 from pipeline.segmentation.statistics import measure
@@ -67,9 +67,10 @@ class Case:
         self.result.outcome = TIMED_OUT if isinstance(error, TimedOutError) else FAILED
         several = not isinstance(self.item["image"], str | Path)
         self.result.reason = str(error) if isinstance(error, TimedOutError) else root_cause(error, name_files=several)
+        self.result.remedy = remedy_of(error)
         if is_disk_full(error):
             self.disk_full = True
-            self.result.reason = f"no room left on the disk of {self.mask.parent}"
+            self.result.reason, self.result.remedy = f"no room left on the disk of {self.mask.parent}", ""
         self.work = None
 
 

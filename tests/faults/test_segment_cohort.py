@@ -45,7 +45,7 @@ def check(output: str, out: Path) -> None:
     entries = {entry["case"]: entry for entry in runs(out)[-1]["cases"]}
     assert len(entries) == GOOD + len(CHOSEN)
     assert {name for name, entry in entries.items() if entry["outcome"] == "failed"} == set(failed)
-    assert all(failed[name] == entries[name]["reason"] for name in failed)
+    assert all(failed[name] == "{reason}. {remedy}".format(**entries[name]) for name in failed)
     assert hidden(out) == []
 
 

@@ -99,9 +99,9 @@ def test_broken_files_stop_no_other(tmp_path: Path, bundle: Path) -> None:
         ("e", "done"),
     ]
     told = dict(line.split(": ", 1) for line in lines[1:-1])
-    assert told["b"] == "FAILED, expected a complete file, found a truncated one"
-    assert told["c"] == "FAILED, expected a file compressed by gzip, found a web page or XML"
-    assert told["d"] == "FAILED, expected finite intensities, found 120 voxels that are NaN or infinite"
+    assert told["b"] == "FAILED, expected a complete file, found a truncated one. Copy or download the file again"
+    assert told["c"].startswith("FAILED, expected a file compressed by gzip, found a web page or XML. ")
+    assert told["d"].startswith("FAILED, expected finite intensities, found 120 voxels that are NaN or infinite. ")
     assert lines[-1].startswith("2 done, 3 FAILED")
     assert visible(tmp_path / "out") == [
         *("a.nii.gz", "a_preview.png", "e.nii.gz", "e_preview.png", "manifest.json", "statistics.json")
