@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.errors import printable
@@ -13,14 +13,14 @@ from pipeline.volumes.names import natural
 logger = logging.getLogger("pipeline")
 
 
-def files_below(folder: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[Path]:
+def files_below(folder: str | os.PathLike, *, without: Iterable[str | os.PathLike] = ()) -> list[Path]:
     """Every file below a folder, in no order; links are followed, and a circle of them ends.
 
-    Left out are names that begin with a dot (such as macOS' `._` files), __MACOSX and the folder `without`; a folder
-    that may not be read is named in the log.
+    Left out are names that begin with a dot (such as macOS' `._` files), __MACOSX and the folders `without`; a
+    folder that may not be read is named in the log.
     """
     found: list[Path] = []
-    seen = set() if without is None else {os.path.realpath(without)}
+    seen = set(map(os.path.realpath, without))
     for place, folders, names in os.walk(folder, onerror=_warn, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:

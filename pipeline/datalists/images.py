@@ -13,19 +13,22 @@ from pipeline.errors import DataError, Problem
 from pipeline.volumes.names import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES, suffix_of
 
 SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
-NO_IMAGES = ("_gt", "_seg", "_mask", "_pred", "_instances", "_entropy", "_preview")
+NO_IMAGES = ("_gt", "_seg", "_segmentation", "_mask", "_label", "_pred", "_instances", "_entropy", "_preview")
+MASK_FOLDERS = ("labels", "labelstr", "labelsts", "masks")
 
 
-def list_images(folder_or_file: str | os.PathLike, *, without: str | os.PathLike | None = None) -> list[dict[str, str]]:
+def list_images(
+    folder_or_file: str | os.PathLike, *, without: Iterable[str | os.PathLike] = ()
+) -> list[dict[str, str]]:
     """Every volume and every picture below a folder, or the one file given.
 
     Left out below a folder: names and folders that begin with a dot, masks and what is made of them (stems that end in
-    _gt, _seg, _mask, _pred, _instances, _entropy or _preview), and a cine file `X_4d` beside frames
-    `X_frameNN` of it.
+    _gt, _seg, _segmentation, _mask, _label, _pred, _instances, _entropy or _preview, and what lies below a folder
+    called labels, labelsTr, labelsTs or masks), and a cine file `X_4d` beside frames `X_frameNN` of it.
 
     Args:
         folder_or_file: a folder, searched with all its subfolders, or one image.
-        without: a folder below it that is not searched.
+        without: folders below it that are not searched.
     Returns:
         [{"image": path, "case": name}], sorted by path. The case is the file's stem; stems that occur more than once
         are preceded by their folders, so that names are unique.
@@ -42,11 +45,16 @@ def list_images(folder_or_file: str | os.PathLike, *, without: str | os.PathLike
     if not root.is_dir():
         raise DataError(Problem(str(root), "a folder or an image", "no such path", "Check how it is spelt"))
     files = sorted(files_below(root, without=without))
-    found = [path for path in files if suffix_of(path) and not case_name(path).endswith(NO_IMAGES)]
+    found = [path for path in files if suffix_of(path) and not _is_mask(path, root)]
     found = [path for path in found if not has_frames(path, found)]
     if not found:
         raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))
     return [{"image": str(path), "case": case} for path, case in zip(found, _unique_names(found, root), strict=True)]
+
+
+def _is_mask(path: Path, root: Path) -> bool:
+    folders = path.relative_to(root).parts[:-1]
+    return case_name(path).endswith(NO_IMAGES) or any(name.lower() in MASK_FOLDERS for name in folders)
 
 
 def has_frames(path: Path, found: Iterable[Path]) -> bool:

@@ -29,11 +29,11 @@ def find_files(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:
         DataError: no such folder, or nothing in it that is an image by its name.
     """
     if os.path.realpath(images) == os.path.realpath(masks):
-        paths = _below(images, without=None)
+        paths = _below(images)
         found_masks = [path for path in paths if _ending(case_name(path), MASK_ENDINGS)]
         found_images = [path for path in paths if path not in set(found_masks)]
     else:
-        found_images, found_masks = _below(images, without=masks), _below(masks, without=images)
+        found_images, found_masks = _below(images, masks), _below(masks, images)
     problems = [
         Problem(str(folder), f"{what} ({KINDS})", entries_of(folder), "Give the folder that holds them")
         for folder, what, paths in ((images, "images", found_images), (masks, "masks", found_masks))
@@ -77,7 +77,7 @@ def pair(
     return _with_short_names(items), problems
 
 
-def _below(folder: Path, *, without: Path | None) -> list[Path]:
+def _below(folder: Path, *without: Path) -> list[Path]:
     return sorted((path for path in files_below(folder, without=without) if suffix_of(path)), key=natural)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.datalists import items, list_images, load_datalist
+from pipeline.datalists.folders import files_below
 from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import inspect
-from pipeline.volumes import mask_name, names_of
-from pipeline.volumes.dicom import is_series_folder, series_folders
+from pipeline.segmentation.manifest import read_runs
+from pipeline.segmentation.results import MANIFEST
+from pipeline.volumes import is_picture, mask_name, names_of
+from pipeline.volumes.dicom import is_series_folder
 
 logger = logging.getLogger("pipeline")
 
@@ -24,8 +28,10 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
     """The cases of a file, a folder, the folder of a DICOM series, a datalist, or several of these.
 
     Args:
-        inputs: one path or several. Of a folder, its images and the DICOM series folders below it. Of a datalist
-            (.json, paths relative to its folder) the items of "testing", or of "training" where that is empty.
+        inputs: one path or several. Of a folder, its images (`list_images`) and the DICOM series in it and below it;
+            left out are pictures beside a series (thumbnails) and folders below it with results of earlier calls. Of
+            a datalist (.json, paths relative to its folder) the items of "testing", or of "training" where that is
+            empty.
         exclude: a folder whose content is not input (the output folder, if it lies within the input).
 
     Returns:
@@ -104,16 +110,28 @@ def _cases_of(path: Path, hidden: Path | None) -> list[dict[str, Any]]:
         return _cases_of_list(path)
     if not path.is_dir():
         return list_images(path)
-    if is_series_folder(path):
-        return [{"image": str(path), "case": path.resolve().name}]
-    series = [folder for folder in series_folders(path) if not _holds(hidden, folder)]
-    found = [{"image": str(folder), "case": "_".join(folder.relative_to(path).parts)} for folder in series]
+    if (path / "datalist.json").is_file():
+        logger.warning("%s is not used: name it, in place of its folder, to segment its cases", path / "datalist.json")
+    without = [hidden] if hidden else []
+    without += {file.parent for file in files_below(path, without=without) if _tells_of_masks(file)} - {path}
+    folders = sorted({file.parent for file in files_below(path, without=without)})
+    series = [folder for folder in folders if is_series_folder(folder)]
+    names = ["_".join(folder.relative_to(path).parts) or path.resolve().name for folder in series]
+    found = [{"image": str(folder), "case": name} for folder, name in zip(series, names, strict=True)]
     try:
-        return found + list_images(path, without=hidden)
+        images = list_images(path, without=without)
     except DataError:
         if found:
             return found
         raise
+    return found + [item for item in images if not (is_picture(item["image"]) and Path(item["image"]).parent in series)]
+
+
+def _tells_of_masks(file: Path) -> bool:
+    """Whether a file is the manifest of masks that were made earlier."""
+    with suppress(DataError):
+        return file.name == MANIFEST and bool(read_runs(file.parent))
+    return False
 
 
 def _cases_of_list(path: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,24 +15,26 @@ from pipeline.errors import DataError, Problem
 
 POSITION, ORIENTATION = "0020|0032", "0020|0037"  # Image Position and Image Orientation (Patient)
 UNEVEN = 0.05  # share of the slice distance by which a slice may lie off its place
+META = 2048  # bytes of a file within which its meta information says what it holds
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+# what lies beside images and has no pixels (DICOM PS3.4, annex B.5): DICOMDIR, waveforms, presentation states,
+# registrations, surfaces, structured reports, documents, radiotherapy structures and plans
+WITHOUT_PIXELS = (
+    "1.2.840.10008.1.3.10",
+    *(STORAGE + n for n in ("9.", "11.", "66.1", "66.3", "66.5", "88.", "104.", "481.3", "481.5")),
+)
+RAW_DATA = STORAGE + "66"
 
 
 def is_series_folder(path: str | Path) -> bool:
-    """Whether a folder directly holds DICOM files (part 10 of the standard: the mark DICM after 128 bytes).
+    """Whether a folder directly holds DICOM images (part 10 of the standard: the mark DICM after 128 bytes).
 
-    What may not be read is no DICOM file as far as anyone can tell.
+    A DICOMDIR, reports and what else has no pixels does not count, nor what may not be read.
     """
     path = Path(path)
     with suppress(PermissionError):
-        return path.is_dir() and any(_is_dicom(file) for file in _files(path))
+        return path.is_dir() and any(_is_image(file) for file in _files(path))
     return False
-
-
-def series_folders(folder: str | Path) -> list[Path]:
-    """The folder itself or those below it that hold DICOM files, sorted."""
-    folder = Path(folder)
-    below = (child for child in folder.rglob("*") if child.is_dir() and not child.name.startswith("."))
-    return sorted(child for child in (folder, *below) if is_series_folder(child))
 
 
 def read_series(folder: str | Path) -> Any:
@@ -50,13 +53,13 @@ def read_series(folder: str | Path) -> Any:
 
 
 def series_headers(folder: str | Path) -> list[Any]:
-    """The header of each DICOM file that a folder directly holds; something with GetSize and GetPixelID.
+    """The header of each DICOM image that a folder directly holds; something with GetSize and GetPixelID.
 
     Raises:
         DataError: a header that cannot be read.
     """
     with _readable(folder):
-        return [_header(str(file)) for file in _files(Path(folder)) if _is_dicom(file)]
+        return [_header(str(file)) for file in _files(Path(folder)) if _is_image(file)]
 
 
 def slice_height(file: str | Path) -> float:
@@ -81,10 +84,10 @@ def _one_series(folder: Path) -> list[str]:
     if closed:
         found = f"{len(closed)} that may not be read, such as {closed[0]}"  # GDCM would leave it out without a word
         raise DataError(Problem(str(folder), "a readable DICOM series", found, "Ask for the right to read them"))
-    series = {
-        uid: list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
-        for uid in SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    }
+    reader = SimpleITK.ImageSeriesReader
+    every = {uid: reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in reader.GetGDCMSeriesIDs(str(folder))}
+    images = {uid: [name for name in names if _is_image(Path(name))] for uid, names in every.items()}
+    series = {uid: names for uid, names in images.items() if names}
     if not series:
         raise DataError(Problem(str(folder), "a DICOM series", "none", "Give the folder that holds the slices"))
     if len(series) > 2 and all(len(files) == 1 for files in series.values()):
@@ -155,8 +158,11 @@ def _files(folder: Path) -> Iterator[Path]:
     return (file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith("."))
 
 
-def _is_dicom(file: Path) -> bool:
+def _is_image(file: Path) -> bool:
+    """Whether a file is DICOM and, by the class of object that its meta information names, may hold pixels."""
     with suppress(PermissionError), file.open("rb") as stream:
-        stream.seek(128)
-        return stream.read(4) == b"DICM"
+        start = stream.read(META)
+        kind = re.search(rb"\x02\x00\x02\x00UI..([0-9.]+)", start, re.DOTALL)
+        told = kind[1].decode() if kind else ""
+        return start[128:132] == b"DICM" and told != RAW_DATA and not told.startswith(WITHOUT_PIXELS)
     return False

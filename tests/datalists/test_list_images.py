@@ -34,6 +34,14 @@ def test_masks_and_hidden_files_are_left_out(tmp_path):
     assert cases(tmp_path) == ["a", "c", "maskless"]
 
 
+def test_folders_of_masks_are_left_out_below_a_folder_but_not_when_they_are_named(tmp_path):
+    fill(
+        tmp_path, "imagesTr/p1_0000.nii.gz", "labelsTr/p1.nii.gz", "labelsTs/p2.nii.gz", "set/Masks/x.png", "set/x.jpg"
+    )
+    assert cases(tmp_path) == ["p1_0000", "x"]
+    assert cases(tmp_path / "labelsTr") == ["p1"]
+
+
 def test_a_cine_is_left_out_only_beside_its_own_frames(tmp_path):
     fill(tmp_path, "p1/p1_4d.nii.gz", "p1/p1_frame01.nii.gz", "p2/p2_4d.nii.gz", "p3/p1_4d.nii.gz")
     fill(tmp_path, "p4/p4_4d.nii.gz", "p4/p4_frame01_gt.nii.gz")

@@ -72,7 +72,7 @@ def test_distances_do_not_depend_on_the_background_around(corner: tuple[int, int
 
 @pytest.mark.parametrize("across", [0, 2])
 def test_of_one_slice_distances_run_between_outlines(across: int) -> None:
-    """A square of 9 x 9 within one of 11 x 11: corners lie a diagonal off, 4 of 40 in the outline, 4 of 121 in the solid."""
+    """A square of 9 x 9 within one of 11 x 11: 4 corners lie a diagonal off, of 40 outline pixels or 121 in all."""
     pred, truth = np.zeros((2, 20, 20), np.uint8)
     truth[4:15, 4:15] = 1
     pred[5:14, 5:14] = 1

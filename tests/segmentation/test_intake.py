@@ -19,8 +19,10 @@ from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.segmentation.intake import find_cases, inspect, pending
+from pipeline.segmentation.manifest import add_run
 from pipeline.volumes import nifti
 from pipeline.volumes.dicom import read_series
+from pipeline.volumes.sizes import claimed_size
 
 VOXELS = np.random.default_rng(0).integers(0, 900, (16, 15, 4)).astype(np.int16)
 
@@ -155,6 +157,69 @@ def test_cases_of_files_folders_and_series(tmp_path: Path) -> None:
     assert find_cases(series) == [{"image": str(series), "case": "heart"}]
     assert sorted(names(find_cases(tmp_path))) == ["a", "b", "scans_heart"]
     assert names(find_cases([tmp_path / "a.nii.gz", series, tmp_path / "a.nii.gz"])) == ["a", "heart"]
+
+
+def without_pixels(path: Path, kind: str) -> None:
+    """A DICOM file of explicit little-endian elements, whose class of object is `kind`, without an image."""
+
+    def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
+        value += b"\0" * (len(value) % 2)
+        return struct.pack("<HH", group, number) + vr + struct.pack("<H", len(value)) + value
+
+    uid = kind.encode()
+    meta = element(2, 2, b"UI", uid) + element(2, 3, b"UI", b"1.2.9") + element(2, 16, b"UI", b"1.2.840.10008.1.2.1")
+    body = element(8, 22, b"UI", uid) + element(8, 24, b"UI", b"1.2.9") + element(32, 14, b"UI", b"1.2.3.99")
+    path.write_bytes(b"\0" * 128 + b"DICM" + element(2, 0, b"UL", struct.pack("<I", len(meta))) + meta + body)
+
+
+def test_a_disc_with_a_directory_file_holds_its_series(tmp_path: Path) -> None:
+    dicom_series(tmp_path / "DICOM" / "S1", VOXELS, np.eye(4))
+    without_pixels(tmp_path / "DICOMDIR", "1.2.840.10008.1.3.10")
+    assert names(find_cases(tmp_path)) == ["DICOM_S1"]
+
+
+@pytest.mark.parametrize("kind", ["88.11", "11.1", "104.1", "66", "481.3"])
+def test_what_has_no_pixels_does_not_spoil_a_series(tmp_path: Path, kind: str) -> None:
+    series = dicom_series(tmp_path / "S1", VOXELS, np.eye(4))
+    expected = SimpleITK.GetArrayFromImage(read_series(series))
+    without_pixels(series / "0.dcm", f"1.2.840.10008.5.1.4.1.1.{kind}")
+    assert np.array_equal(SimpleITK.GetArrayFromImage(read_series(series)), expected)
+    assert claimed_size(series).shape == VOXELS.shape
+    assert inspect(series).shape == VOXELS.shape
+
+
+def test_a_series_hides_nothing_that_lies_beside_or_below_it(tmp_path: Path) -> None:
+    dicom_series(tmp_path / "mixed", VOXELS, np.eye(4))
+    dicom_series(tmp_path / "mixed" / "sub", VOXELS, np.eye(4), uid="1.2.3.2")
+    good(tmp_path / "mixed" / "heart.nii.gz")
+    Image.fromarray(VOXELS[:, :, 0].astype(np.uint8)).save(tmp_path / "mixed" / "thumbnail.jpg")
+    assert names(find_cases(tmp_path / "mixed")) == ["mixed", "sub", "heart"]
+
+
+def test_series_below_a_linked_folder_are_found(tmp_path: Path) -> None:
+    dicom_series(tmp_path / "study" / "S1", VOXELS, np.eye(4))
+    good(tmp_path / "study" / "heart.nii.gz")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "patient").symlink_to(tmp_path / "study")
+    assert names(find_cases(tmp_path / "all")) == ["patient_S1", "heart"]
+
+
+def test_results_of_earlier_calls_below_a_folder_are_no_input(tmp_path: Path) -> None:
+    good(tmp_path / "heart.nii.gz")
+    for name in ("first", "foreign"):
+        (tmp_path / name).mkdir()
+        good(tmp_path / name / "heart.nii.gz")
+    add_run(tmp_path / "first", {"cases": []})
+    (tmp_path / "foreign" / "manifest.json").write_text('{"name": "a web app"}')
+    assert names(find_cases(tmp_path)) == ["foreign_heart", "heart"]
+    assert names(find_cases(tmp_path / "first")) == ["heart"]
+
+
+def test_a_datalist_that_is_not_used_is_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good(tmp_path / "a.nii.gz")
+    (tmp_path / "datalist.json").write_text("{}")
+    assert names(find_cases(tmp_path)) == ["a"]
+    assert "datalist.json is not used: name it" in caplog.text
 
 
 def test_masks_of_an_earlier_call_are_no_input(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_a_picture_of_more_than_8_bits_is_refused_since_a_wrong_guess_blackens_i
     grey = np.linspace(0, 255, 4 * 631, dtype=np.float32).reshape(1, 4, 631, 1)
     assert picture(grey)["image"].max() == 1
     for bits in (10, 12, 16):
-        with pytest.raises(DataError, match="expected the grey levels 0..255 .* found values from 0 to .*8 bits a pixel"):
+        with pytest.raises(
+            DataError, match=r"expected the grey levels 0..255 .* found values from 0 to .*8 bits a pixel"
+        ):
             picture(grey / 255 * (2**bits - 1))
 
 
