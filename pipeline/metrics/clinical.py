@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.errors import DataError, Problem
 from pipeline.metrics.files import records, write_files
 
 # g/ml; Schulz-Menger et al., J Cardiovasc Magn Reson 22:19, 2020, doi 10.1186/s12968-020-00610-6
@@ -103,9 +104,12 @@ def write_acdc_csv(cases: pd.DataFrame, path: str | Path, *, overwrite: bool = F
     Volumes are the prediction's, in ml; Err is prediction minus truth. Structures not scored give empty cells.
 
     Raises:
-        DataError: the file exists and `overwrite` is false.
+        DataError: the file exists and `overwrite` is false, or no structure is called RV, MYO or LV.
     """
     path = Path(path)
+    if not set(ACDC_ORDER) & set(cases["structure"]):
+        found = ", ".join(dict.fromkeys(cases["structure"]))
+        raise DataError(Problem(str(path), "structures called RV, MYO and LV", found, "Give --labels 1=RV,2=MYO,3=LV"))
     table = pd.DataFrame({"Name": list(dict.fromkeys(cases["case"]))})
     for structure in ACDC_ORDER:
         rows = cases[cases["structure"] == structure].set_index("case").reindex(table["Name"])

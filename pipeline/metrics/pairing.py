@@ -22,6 +22,7 @@ JPEG = (".jpg", ".jpeg")  # images, never masks: their compression changes label
 FIRST_CHANNEL = "_0000"  # nnU-Net's images end so, and masks that are called like them; its true masks do not
 BY_CASE = "Name it by its case"
 ACDC_NAME = re.compile(r"(patient\d+)_frame(\d+)")
+ACDC_LABELS: dict[str, int | list[int]] = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 def pair_folders(
@@ -47,7 +48,8 @@ def pair_folders(
         dataset_dir: what the datalist's paths are relative to; default: the folder of the list.
         section, fold: which items of the datalist; with `fold` its validation side.
         labels: name -> number (or numbers); default: the datalist's, or in a folder of masks the values found ("label
-            1", ...; "foreground" where they are black and white pictures).
+            1", ...; RV, MYO and LV where all files are named as ACDC's; "foreground" where they are black and white
+            pictures).
 
     Returns:
         Cases as `score_cases` takes them, pred None where there is none; and the labels without background.
@@ -80,14 +82,14 @@ def pair(pred_dir: str | Path, items: list[dict[str, Any]]) -> list[dict[str, An
     folder = Path(pred_dir)
     index: dict[str, set[int]] = defaultdict(set)
     for number, item in enumerate(items):
-        for key in _item_names(item):
+        for key in item_names(item):
             index[key].add(number)
     images = {str(Path(item["image"]).resolve()) for item in items if isinstance(item.get("image"), str)}
-    files = [path for path in _image_files(folder) if str(path.resolve()) not in images]
+    files = [path for path in image_files(folder) if str(path.resolve()) not in images]
     found: dict[int, list[Path]] = defaultdict(list)
     problems = []
     for path in files:
-        candidates = [index[name] for name in _pred_names(path, folder) if name in index]
+        candidates = [index[name] for name in pred_names(path, folder) if name in index]
         number = next((hits for hits in candidates if len(hits) == 1), None)
         if number:
             found[min(number)].append(path)
@@ -107,7 +109,7 @@ def pair(pred_dir: str | Path, items: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def _items_of_folder(folder: Path) -> list[dict[str, Any]]:
-    files = [path for path in _image_files(folder) if not _stem(path).endswith("_4d")]
+    files = [path for path in image_files(folder) if not _stem(path).endswith("_4d")]
     lossless = [path for path in files if not path.name.lower().endswith(JPEG)]
     masks = [path for path in lossless if TRUTH_SUFFIX.search(_stem(path))] or lossless
     if not masks:
@@ -142,6 +144,7 @@ def _acdc_facts(path: Path, patient: str, frame: int) -> dict[str, str]:
 
 
 def _labels_found(items: Iterable[Mapping[str, Any]]) -> dict[str, int | list[int]]:
+    items = list(items)
     values: set[float] = set()
     pictures = True
     for item in items:
@@ -150,11 +153,14 @@ def _labels_found(items: Iterable[Mapping[str, Any]]) -> dict[str, int | list[in
         pictures = pictures and not mask.has_geometry
     if pictures and values <= {0, 255}:
         return {"foreground": 1}  # see `pipeline.metrics.masks.read_truth`
+    if values <= {0, *ACDC_LABELS.values()} and all(ACDC_NAME.fullmatch(_plain_stem(item)) for item in items):
+        return dict(ACDC_LABELS)
     whole = sorted(int(value) for value in values if value > 0 and value == int(value))
     return structures_of({f"label {value}": value for value in whole}, source="the true masks")
 
 
-def _image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
+    """Every image below a folder, sorted; raises DataError where there is no such folder."""
     if not folder.is_dir():
         raise DataError(_no_masks(folder, "a file" if folder.exists() else "nothing of that name"))
     paths = (path for path in folder.rglob("*") if path.is_file() and volumes.suffix_of(path))
@@ -165,13 +171,18 @@ def _stem(path: Path) -> str:
     return path.name[: len(path.name) - len(volumes.suffix_of(path))]
 
 
-def _item_names(item: Mapping[str, Any]) -> set[str]:
+def _plain_stem(item: Mapping[str, Any]) -> str:
+    return TRUTH_SUFFIX.sub("", _stem(Path(item["label"])))
+
+
+def item_names(item: Mapping[str, Any]) -> set[str]:
+    """What the prediction of an item may be called."""
     files = [Path(item[key]) for key in ("image", "label") if isinstance(item.get(key), str)]
     names = {item["case"], item.get("nested", item["case"]), *map(_stem, files)}
     return {plain for name in names for plain in _with_and_without_suffix(name)}
 
 
-def _pred_names(path: Path, folder: Path) -> list[str]:
+def pred_names(path: Path, folder: Path) -> list[str]:
     """What a prediction may be called, the surest first."""
     parents = path.relative_to(folder).parts[:-1]
     stem = _stem(path)

@@ -28,6 +28,7 @@ from pipeline.metrics.one_case import Outcome, score_files
 from pipeline.metrics.origin import origin
 from pipeline.metrics.pairing import pair_folders
 from pipeline.metrics.scores import Scores
+from pipeline.metrics.unpaired import unpaired
 
 WHO = ("case", "patient", "phase", "group")
 FILES = ("image", "label", "pred")
@@ -59,7 +60,7 @@ def score_cases(
             example {"infection": "lungs"}; see `pipeline.metrics.lesions`.
         check_grid: whether masks must lie within 0.1 mm of the truth's grid; shapes must agree in any case.
         processes: how many cases are scored at once.
-        provenance: what else scores.json is to say of the origin (the datalist, the folders).
+        provenance: what else scores.json is to say of the origin (the datalist, the folders; "warnings").
         progress: show a bar on stderr.
 
     Returns:
@@ -84,7 +85,9 @@ def score_cases(
     if problems:
         raise DataError(problems)
     unit, unmeasured = _lengths(chosen, outcomes)
+    provenance = dict(provenance or {})
     warnings = [outcome.warning for outcome in outcomes if outcome.warning] + unmeasured
+    warnings += provenance.get("warnings", [])
     _say(absent, warnings, missing)
     return Scores(
         cases=_table(chosen, [outcome.score.structures for outcome in outcomes]),
@@ -94,7 +97,7 @@ def score_cases(
         lesions=_lesions(chosen, outcomes, lesions, absent) if lesions else None,
         definitions=definitions(unit=unit),
         policy={**empty.describe(missing), "hd95": "max_directed"},
-        provenance={**origin(), **(provenance or {}), "warnings": warnings},
+        provenance={**origin(), **provenance, "warnings": warnings},
         missing=absent,
         files=[_who(case) | _files(case) for case in cases],
     )
@@ -123,6 +126,7 @@ def score_folders(
         pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels
     )
     inputs = {"pred": _absolute(pred_dir), "truth": _absolute(truth), "section": section, "fold": fold}
+    inputs["warnings"] = unpaired(pred_dir, truth, cases)
     scores = score_cases(cases, structures, provenance=inputs, **options)
     scores.write(out, overwrite=overwrite)
     return scores

@@ -9,11 +9,11 @@ import numpy as np
 from pipeline.errors import Problem
 from pipeline.metrics.masks import GRID_TOLERANCE_MM, corner_displacement, lost_pixdim, volume_shape
 from pipeline.preflight.scan import Scan
+from pipeline.volumes.faults import spacing_fault
 
 UPRIGHT = 1e-3  # largest cosine between two axes, 0.06 degrees; SimpleITK refuses files from about 2e-4 on
 LENGTH = 0.01  # share by which an affine's column may differ from pixdim
 FORMS_MM = 1.0  # how far corners may lie apart under sform and qform
-PLAUSIBLE_MM = (0.01, 50.0)
 
 
 def axes_fault(affine: np.ndarray) -> str:
@@ -53,10 +53,8 @@ def scan_warnings(scan: Scan) -> Iterator[tuple[str, Problem]]:
         remedy = "Nothing for VolSeg, which takes the sform as nibabel does; SimpleITK may take the other"
         found = f"corners up to {scan.forms_apart:.1f} mm apart"
         yield "forms", Problem(scan.file, "one grid in sform and qform", found, remedy)
-    low, high = PLAUSIBLE_MM
-    if not all(low <= value <= high for value in wanted):
-        remedy = "Look whether the header counts in metres or micrometres, and convert the file again"
-        yield "spacing", Problem(scan.file, f"voxels of {low:g} to {high:g} mm", _mm(wanted), remedy)
+    if fault := spacing_fault(wanted):
+        yield "spacing", Problem(scan.file, *fault)
 
 
 def unlike_pixdim(scan: Scan) -> str:

@@ -14,7 +14,7 @@ from pipeline.errors import DataError, Problem
 from pipeline.metrics.masks import corner_displacement
 from pipeline.segmentation.memory import check_memory
 from pipeline.volumes import affine, has_geometry, is_nifti, names_of, spacing, trimmed
-from pipeline.volumes.faults import Fault, range_fault, shape_fault, slice_fault, type_fault
+from pipeline.volumes.faults import Fault, range_fault, shape_fault, slice_fault, spacing_fault, type_fault
 from pipeline.volumes.itk import read_itk
 from pipeline.volumes.names import Names
 from pipeline.volumes.nifti import load_nifti, nifti_parts
@@ -65,8 +65,8 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1, max_me
     Raises:
         DataError: too large for memory, no regular file, empty, truncated or damaged (gzip's checksum), of another
             format, not 2D, 3D or 3D + time, more than one value per voxel, NaN or infinity, one value everywhere, no
-            positive spacing, no such slice, channels of several formats or on several grids; of each file the first
-            fault.
+            spacing of 0.01 to 50 mm, no such slice, channels of several formats or on several grids; of each file the
+            first fault.
     """
     files = [Path(name) for name in names_of(image)]
     infos, problems = [], []
@@ -88,12 +88,13 @@ def inspect(image: Names, *, index: int | None = None, channels: int = 1, max_me
 
 def _inspect(path: Path, index: int | None, channels: int) -> ImageInfo:
     shape, parts = _parts(path)
-    fault = shape_fault(shape) or slice_fault(shape, index) or _value_fault(_chosen(parts, shape, index))
-    if fault:
+    distances = spacing(path)
+    fault = shape_fault(shape) or slice_fault(shape, index) or spacing_fault(distances)
+    if fault := fault or _value_fault(_chosen(parts, shape, index)):
         raise DataError(Problem(str(path), *fault))
     frames = shape[3] if len(shape) > 3 and shape[3] != channels else 1
     shape = shape if index is None else (*shape[:2], 1)
-    return ImageInfo(shape=shape, spacing=spacing(path), frames=frames, has_geometry=has_geometry(path))
+    return ImageInfo(shape=shape, spacing=distances, frames=frames, has_geometry=has_geometry(path))
 
 
 def _differences(files: list[Path], infos: list[ImageInfo]) -> Iterator[Problem]:

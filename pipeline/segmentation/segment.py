@@ -17,9 +17,9 @@ from pipeline.segmentation.line import Line
 from pipeline.segmentation.looker import borrow, give_back
 from pipeline.segmentation.manifest import add_killed_runs, add_run, describe_program, read_runs
 from pipeline.segmentation.reasons import is_disk_full
-from pipeline.segmentation.results import COMPLETED, MANIFEST, SILENT, CaseResult, Summary, record
+from pipeline.segmentation.results import COMPLETED, DONE, MANIFEST, SILENT, CaseResult, Summary, record
 from pipeline.segmentation.signals import Terminated, terminable, undisturbed
-from pipeline.segmentation.statistics import read_statistics, save_statistics
+from pipeline.segmentation.statistics import forget_statistics, read_statistics, save_statistics
 from pipeline.segmentation.steps import Settings, Steps
 from pipeline.segmentation.workplace import workplace, writing
 from pipeline.volumes import mask_name, names_of
@@ -91,7 +91,7 @@ def segment(
     """
     output = Path(output)
     inputs = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    settings = Settings(overwrite, preview, statistics, progress, timeout, max_memory)
+    settings = Settings(overwrite, preview, statistics, progress, timeout, max_memory, overrides or {})
     options = {"inputs": inputs, "overwrite": overwrite, "preview": preview, "statistics": statistics, "ahead": ahead}
     options |= {"timeout": timeout, "max_memory": max_memory, "overrides": dict(overrides or {})}
     with terminable(), ExitStack() as stack:
@@ -179,8 +179,7 @@ class _Run:
 
     def _save(self, summary: Summary) -> None:
         try:
-            if self.settings.statistics:
-                self._save_statistics(summary.cases)
+            self._save_statistics(summary.cases)
             run = self.entry | {
                 "precision": self.runner.precision,  # known once the network was called
                 "complete": len(summary.cases) == summary.asked,
@@ -195,9 +194,16 @@ class _Run:
             self.echo(printable(f"no room left in {self.output} for {MANIFEST}, which does not tell of this run"))
 
     def _save_statistics(self, results: list[CaseResult]) -> None:
-        measured = (result for result in results if result.volumes is not None)
-        cases = {result.case: {"image": result.image, "mask": result.mask, **result.volumes} for result in measured}
-        save_statistics(self.output / STATISTICS, cases, self.runner.labels, by_way_of=self.scratch)
+        """Add what was measured; without that, no entry may outlive the mask that it was measured of."""
+        path = self.output / STATISTICS
+        if self.settings.statistics:
+            measured = (result for result in results if result.volumes is not None)
+            cases = {result.case: {"image": result.image, "mask": result.mask, **result.volumes} for result in measured}
+            save_statistics(path, cases, self.runner.labels, by_way_of=self.scratch)
+        else:
+            forget_statistics(
+                path, [result.case for result in results if result.outcome == DONE], by_way_of=self.scratch
+            )
 
 
 def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings: Settings) -> list[dict[str, Any]]:
@@ -207,8 +213,7 @@ def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings:
     items = find_cases(inputs, exclude=output)
     _check_output(items, output)
     read_runs(output)
-    if settings.statistics:
-        read_statistics(output / STATISTICS)
+    read_statistics(output / STATISTICS)
     find_config(bundle)
     if output.is_dir():
         add_killed_runs(output)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from pipeline.files import read_entry
 from pipeline.segmentation.workplace import write_json
 from pipeline.structures import Labels, count_voxels, members, numbers_of
-from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing
+from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing, trimmed
 from pipeline.volumes.cine import heart_cycle
 
 NOTES = [
@@ -55,7 +56,7 @@ def measure(
     image = first_name(image)
     distances = spacing(image)
     values = read_mask(mask)
-    values = values.reshape(*values.shape, *(1,) * (3 - values.ndim))
+    values = values.reshape(trimmed((*values.shape, *(1,) * (3 - values.ndim))))
     across = slice_axis(distances, values.shape)
     measured = has_geometry(image)
     voxel_ml = float(np.prod(distances)) / 1000 if measured else None
@@ -68,8 +69,8 @@ def measure(
         found = {"structures": _structures(values, voxel_ml, labels, across)}
         return found | ({"lesions": _lesions(values, image, labels, lesions)} if lesions else {})
 
-    if values.ndim < 4 or values.shape[3] == 1:
-        return grid | frame(values.reshape(values.shape[:3]))
+    if values.ndim < 4:
+        return grid | frame(values)
     frames = [frame(values[..., i]) for i in range(values.shape[3])]
     volumes = [{name: size["ml"] for name, size in found["structures"].items()} for found in frames]
     return grid | {
@@ -91,6 +92,15 @@ def save_statistics(
     every = read_statistics(path) | dict(cases)
     content = {"version": 1, "unit": "ml", "notes": NOTES, "labels": dict(labels), "cases": every}
     return write_json(path, content, by_way_of=by_way_of)
+
+
+def forget_statistics(path: str | Path, cases: Iterable[str], *, by_way_of: str | Path | None = None) -> None:
+    """Take the entries of these cases out of statistics.json, where there is one."""
+    found = read_statistics(path)
+    if stale := set(cases) & set(found):
+        content = json.loads(Path(path).read_text())
+        content["cases"] = {case: entry for case, entry in found.items() if case not in stale}
+        write_json(path, content, by_way_of=by_way_of)
 
 
 def _structures(values: np.ndarray, voxel_ml: float | None, labels: Labels, across: int) -> dict[str, Any]:

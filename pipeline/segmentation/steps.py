@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class Settings:
     progress: bool = True
     timeout: float | None = None
     max_memory: float | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Case:
@@ -158,6 +160,7 @@ class Steps:
         masks = [self._segment_frame(frame, case) for frame in bar]
         start = time.perf_counter()
         joined = join_masks(masks, image, folder / case.mask.name)
+        self._clear_companions(case)
         os.replace(joined, case.mask)
         result.seconds["write"] += time.perf_counter() - start
 
@@ -185,16 +188,29 @@ class Steps:
             case.result.others.append(str(self.output / file.name))
         if case.result.is_failure:
             raise RuntimeError("the case was given up")  # it took too long; nobody waits for its mask any more
+        if mask == case.mask:
+            self._clear_companions(case)
         os.replace(work.mask, mask)
         return mask
+
+    def _clear_companions(self, case: Case) -> None:
+        """Remove what was made of the mask that is about to be replaced, and not made anew with this one."""
+        made = maker_of(self.runs, case.result.case)
+        others = [self.output / Path(name).name for name in made[1].get("others", ())] if made else []
+        for file in (self._preview(case), *others):
+            if str(file) not in case.result.others:
+                file.unlink(missing_ok=True)
+
+    def _preview(self, case: Case) -> Path:
+        return self.output / f"{case.result.case}_preview.png"
 
     def _extras(self, case: Case) -> None:
         item, result = case.item, case.result
         if self.settings.statistics:
             result.volumes = measure(case.mask, item["image"], self.runner.labels, lesions=self.runner.lesions)
-        preview = self.output / f"{result.case}_preview.png"
-        is_wanted = self.settings.overwrite or result.outcome == DONE or not preview.exists()
-        if self.settings.preview and is_wanted:
+        preview = self._preview(case)
+        is_there = preview.exists() and preview.stat().st_mtime_ns >= case.mask.stat().st_mtime_ns
+        if self.settings.preview and not (result.outcome == EXISTS and is_there):
             from pipeline.segmentation.preview import draw_preview
 
             picture = self.place.masks / preview.name
@@ -212,7 +228,15 @@ class Steps:
             return f"made of another image, {image}; --overwrite does it again"
         if (sha256 := run["weights"]["sha256"]) not in (None, self.runner.weights_sha256):
             return f"made by other weights, {sha256[:12]}; --overwrite does it again"
+        was, now = (_as_json(one) for one in (run["options"].get("overrides", {}), self.settings.overrides))
+        if other := sorted(key for key in {*was, *now} if was.get(key, _as_json) != now.get(key, _as_json)):
+            return f"made with another --set of {', '.join(other)}; --overwrite does it again"
         return ""
+
+
+def _as_json(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """As the manifest has them."""
+    return json.loads(json.dumps(dict(overrides), default=str))
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 Fault = tuple[str, str, str]  # what was expected, what was found, the remedy
+PLAUSIBLE_MM = (0.01, 50.0)
 
 
 def shape_fault(shape: tuple[int, ...]) -> Fault | None:
@@ -23,6 +26,16 @@ def slice_fault(shape: tuple[int, ...], index: int | None) -> Fault | None:
         return None
     found = "shape " + " x ".join(map(str, shape))
     return f"a volume with a slice {index}, counted from 0", found, "Build the datalist again"
+
+
+def spacing_fault(spacing: Sequence[float]) -> Fault | None:
+    """Why distances between voxels cannot be meant in mm."""
+    low, high = PLAUSIBLE_MM
+    if all(low <= value <= high for value in spacing):
+        return None
+    found = " x ".join(f"{value:g}" for value in spacing) + " mm"
+    remedy = "Look whether the header counts in metres or micrometres, and convert the file again"
+    return f"voxels of {low:g} to {high:g} mm", found, remedy
 
 
 def type_fault(dtype: np.dtype) -> Fault | None:

@@ -10,7 +10,7 @@ from monai.data import ImageReader, NibabelReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
 from pipeline.errors import DataError, Problem
-from pipeline.volumes.grid import PICTURE_AFFINE, has_geometry, with_third_axis
+from pipeline.volumes.grid import PICTURE_AFFINE, has_geometry, trimmed, with_third_axis
 from pipeline.volumes.itk import affine_of, as_volume, read_itk
 from pipeline.volumes.names import Names, is_nifti, suffix_of
 from pipeline.volumes.nifti import read_nifti
@@ -28,6 +28,7 @@ class LeanNiftiReader(NibabelReader):
 
     def _get_array_data(self, img: Any, filename: str | Path) -> np.ndarray:
         voxels = read_nifti(filename, img, last_axis_fastest=True)
+        voxels = voxels.reshape(trimmed(voxels.shape))
         return voxels[..., None] if voxels.ndim == 2 else voxels
 
     def _get_spatial_shape(self, img: Any) -> np.ndarray:

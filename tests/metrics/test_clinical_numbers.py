@@ -126,3 +126,7 @@ def test_acdc_csv(tmp_path: Path) -> None:
     assert lines[1] == "p1_ED,0.5,120,-30,0.5,160,0,0.5,110,10"
     with pytest.raises(DataError, match="one that exists"):
         write_acdc_csv(two_patients(), path)
+    nameless = two_patients().assign(structure="label 1")
+    with pytest.raises(DataError, match=r"structures called RV, MYO and LV, found label 1\. Give --labels"):
+        write_acdc_csv(nameless, tmp_path / "nameless.csv")
+    assert not (tmp_path / "nameless.csv").exists()

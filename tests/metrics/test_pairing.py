@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.errors import DataError
 from pipeline.metrics import pair_folders
+from pipeline.metrics.unpaired import unpaired
 
 Save = Callable[..., Path]
 NAMES = {
@@ -57,7 +58,7 @@ def test_facts_of_an_acdc_folder(tmp_path: Path, acdc_truth: Path, save_mask: Sa
         ("patient002", "ES", "NOR"),
     ]
     assert cases[0]["image"] == str(acdc_truth / "training/patient001/patient001_frame01.nii.gz")
-    assert labels == {"label 1": 1, "label 2": 2, "label 3": 3}
+    assert labels == {"RV": 1, "MYO": 2, "LV": 3}
 
 
 def datalist(path: Path) -> Path:
@@ -93,6 +94,34 @@ def test_datalist(tmp_path: Path, acdc_truth: Path, save_mask: Save, heart) -> N
         pair_folders(tmp_path / "preds", elsewhere)  # the list does not lie beside the data
     with pytest.raises(DataError, match="testing"):
         pair_folders(tmp_path / "preds", elsewhere, dataset_dir=acdc_truth, section="testing")
+
+
+def test_files_that_no_case_took_are_told(tmp_path: Path, acdc_truth: Path, save_mask: Save, heart) -> None:
+    preds = tmp_path / "preds"
+    write_preds(preds, "{case}", save_mask, heart)
+    save_mask(preds / "patient003_ED_result.nii.gz", heart())
+    for name in ("patient001_ED_preview.png", "patient001_ED_entropy.nii.gz", "photo.jpg"):
+        (preds / name).touch()
+    save_mask(acdc_truth / "training/patient001/patient001_late.nii.gz", heart())
+    cases, _ = pair_folders(preds, acdc_truth)
+    assert unpaired(preds, acdc_truth, cases) == [
+        "masks of no case, not scored: patient003_ED_result.nii.gz",
+        "beside the true masks and called otherwise, not scored: patient001_late.nii.gz",
+    ]
+    assert unpaired(acdc_truth, acdc_truth, pair_folders(acdc_truth, acdc_truth)[0]) == [
+        "masks of no case, not scored: patient001_late.nii.gz"
+    ]
+
+
+def test_masks_of_other_folds_are_no_surprise(tmp_path: Path, acdc_truth: Path, save_mask: Save, heart) -> None:
+    listed = datalist(acdc_truth / "datalist.json")
+    write_preds(tmp_path / "preds", "{case}", save_mask, heart)
+    for number in (4, 5):
+        save_mask(tmp_path / f"preds/patient00{number}.nii.gz", heart())
+    cases, _ = pair_folders(tmp_path / "preds", listed, fold=1)
+    assert unpaired(tmp_path / "preds", listed, cases) == [
+        "masks of no case, not scored: 2 such as patient004.nii.gz",
+    ]
 
 
 def test_the_truth_scored_against_itself(acdc_truth: Path) -> None:

@@ -36,6 +36,17 @@ def score(preds: Path, truth: Path, tmp_path: Path, **options: object):
     return score_folders(preds, truth, tmp_path / "out", labels=LABELS, progress=False, **options)
 
 
+def test_a_mask_of_no_case_is_warned_of_and_noted(
+    preds: Path, acdc_truth: Path, tmp_path: Path, save_mask: Save, heart, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_mask(preds / "patient003_ED.nii.gz", heart(0))
+    scores = score(preds, acdc_truth, tmp_path)
+    told = "masks of no case, not scored: patient003_ED.nii.gz"
+    assert scores.provenance["warnings"] == [told]
+    assert told in caplog.text
+    assert told in (tmp_path / "out" / "scores.json").read_text(encoding="utf-8")
+
+
 def test_files_by_hand(preds: Path, acdc_truth: Path, tmp_path: Path) -> None:
     score(preds, acdc_truth, tmp_path)
     out = tmp_path / "out"

@@ -70,6 +70,14 @@ def constant(path: Path) -> None:
     acdc_like(path, np.full((16, 15, 4), 7, np.int16))
 
 
+def metres(path: Path) -> None:
+    acdc_like(path, VOXELS, spacing=(0.0015, 0.00125, 0.01))
+
+
+def micrometres(path: Path) -> None:
+    acdc_like(path, VOXELS, spacing=(1500, 1250, 10000))
+
+
 def zero_spacing(path: Path) -> None:
     content = bytearray(gzip.decompress(good(path)))
     content[88:92] = struct.pack("<f", 0)
@@ -100,6 +108,8 @@ def colour(path: Path) -> None:
     (not_a_number, "found 2 voxels that are NaN or infinite"),
     (constant, "found the value 7 everywhere"),
     (zero_spacing, "found 1.5 x 1.25 x 0"),
+    (metres, "voxels of 0.01 to 50 mm, found 0.0015 x 0.00125 x 0.01 mm. Look whether the header counts in metres"),
+    (micrometres, "voxels of 0.01 to 50 mm, found 1500 x 1250 x 10000 mm"),
     (five_axes, "shape 4 x 4 x 3 x 2 x 2"),
     (one_line, "at least two voxels"),
     (colour, "found colour voxels"),

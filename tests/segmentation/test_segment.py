@@ -54,7 +54,7 @@ def test_one_file(tmp_path: Path, bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["mha", "nrrd", "dicom", "oblique.nii.gz", "one_slice.nii.gz", "2d.nii.gz", "4d1.nii.gz"]
+    "kind", ["mha", "nrrd", "dicom", "oblique.nii.gz", "one_slice.nii.gz", "2d.nii.gz", "4d1.nii.gz", "5d11.nii.gz"]
 )
 def test_every_format(tmp_path: Path, bundle: Path, kind: str) -> None:
     affine = np.diag([-1.0, -1, 1, 1]) @ np.diag([1.5, 1.25, 8, 1])
@@ -71,8 +71,10 @@ def test_every_format(tmp_path: Path, bundle: Path, kind: str) -> None:
             voxels, expected = VALUES[:, :, 0], EXPECTED[:, :, 0]
         elif kind == "4d1.nii.gz":
             voxels, expected = VALUES[..., None], EXPECTED[..., None]
+        elif kind == "5d11.nii.gz":
+            voxels, expected = VALUES[..., None, None], EXPECTED[..., None, None]
         nib.Nifti1Image(voxels, oblique_affine()).to_filename(image)
-    summary, _ = run(image, tmp_path / "out", bundle)
+    summary, _ = run(image, tmp_path / "out", bundle, statistics=True)
     assert [case.reason for case in summary.cases] == [""]
     mask = Path(summary.cases[0].mask)
     assert mask.suffix == (f".{kind}" if kind in ("mha", "nrrd") else ".gz")
@@ -133,6 +135,15 @@ def test_a_mask_of_another_image_of_the_same_name_is_told(tmp_path: Path, bundle
     assert "made of" not in lines[1], "nothing is known of a file that is gone"
 
 
+def test_a_mask_made_with_other_settings_is_told(tmp_path: Path, bundle: Path) -> None:
+    acdc_like(tmp_path / "a.nii.gz", VALUES)
+    run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, overrides={"labels": {"RV": 1}})
+    _, lines = run(tmp_path / "a.nii.gz", tmp_path / "out", bundle)
+    assert lines[1] == "a: exists, skipped (made with another --set of labels; --overwrite does it again)"
+    _, lines = run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, overrides={"labels": {"RV": 1}})
+    assert lines[1] == "a: exists, skipped"
+
+
 def test_a_rerun_does_only_what_is_missing(tmp_path: Path, bundle: Path) -> None:
     for case in "ab":
         acdc_like(tmp_path / f"{case}.nii.gz", VALUES)
@@ -152,15 +163,17 @@ def test_a_rerun_does_only_what_is_missing(tmp_path: Path, bundle: Path) -> None
     assert [case.outcome for case in again.cases] == ["done"]
     assert np.array_equal(read_mask(out / "a.nii.gz"), np.where(VALUES == 25, 1, 0))
     assert len(manifest(out)) == 3
-    assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"a", "b"}
+    assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"b"}
 
 
-def test_cine_is_segmented_frame_by_frame(tmp_path: Path, bundle: Path) -> None:
-    """LV voxels per frame 30, 40, 20, 10: largest in frame 2, smallest in frame 4, EF 75 %."""
+@pytest.mark.parametrize("axes", [4, 5])
+def test_cine_is_segmented_frame_by_frame(tmp_path: Path, bundle: Path, axes: int) -> None:
+    """LV voxels per frame 30, 40, 20, 10: largest in frame 2, smallest in frame 4, EF 75 %; a fifth axis may follow."""
     series = np.full((*SHAPE, 4), 2, np.int16)
     for frame, count in enumerate((30, 40, 20, 10)):
         series.reshape(-1, 4)[:count, frame] = 25
         series.reshape(-1, 4)[count : count + 5, frame] = 15
+    series = series.reshape((*series.shape, 1)[:axes])
     image = acdc_like(tmp_path / "p_4d.nii.gz", series, spacing=(2.0, 2.5, 10.0))  # 0.05 ml
     summary, lines = run(image, tmp_path / "out", bundle, statistics=True, preview=True)
     assert summary.exit_code == 0, lines

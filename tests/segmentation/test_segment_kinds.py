@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,31 @@ def test_overlapping_structures_lesions_and_instances(tmp_path: Path, nested: Pa
         *("a.nii.gz", "a_instances.nii.gz", "a_preview.png", "manifest.json", "statistics.json"),
     ]
     assert [case["case"] for case in map(vars, run(out, tmp_path / "next", nested)[0].cases)] == ["a"]
+
+
+def test_nothing_outlives_the_mask_that_it_was_made_of(tmp_path: Path, nested: Path, bundle: Path) -> None:
+    for case in "ab":
+        acdc_like(tmp_path / f"{case}.nii.gz", VALUES)
+    out = tmp_path / "out"
+    run([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], out, nested, statistics=True, preview=True)
+    assert {"a_instances.nii.gz", "a_preview.png"} < set(visible(out))
+    run(tmp_path / "a.nii.gz", out, bundle, overwrite=True)
+    assert visible(out) == [
+        *("a.nii.gz", "b.nii.gz", "b_instances.nii.gz", "b_preview.png", "manifest.json", "statistics.json"),
+    ]
+    assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"b"}
+
+
+def test_a_preview_older_than_its_mask_is_drawn_again(tmp_path: Path, bundle: Path) -> None:
+    acdc_like(tmp_path / "a.nii.gz", VALUES)
+    preview = tmp_path / "out" / "a_preview.png"
+    run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, preview=True)
+    first = preview.stat().st_mtime_ns
+    run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, preview=True)
+    assert preview.stat().st_mtime_ns == first
+    os.utime(preview, (1, 1))
+    run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, preview=True)
+    assert preview.stat().st_mtime_ns >= first
 
 
 def test_instances_of_pictures_and_frames(tmp_path: Path, nested: Path) -> None:
