@@ -1,6 +1,6 @@
 """Dictionary transforms that MONAI lacks."""
 
-from pipeline.transforms.body import body_box
+from pipeline.transforms.body import CropToBodyd
 from pipeline.transforms.channels import ChannelCountd
 from pipeline.transforms.clean_up import RemoveSmallComponentsd
 from pipeline.transforms.grids import SliceAxisLastd, Spacingd, TakeSliced
@@ -12,6 +12,7 @@ from pipeline.transforms.save import SaveMaskd
 
 __all__ = [
     "ChannelCountd",
+    "CropToBodyd",
     "HounsfieldWindowd",
     "MapLabelsd",
     "NeighbourSlicesd",
@@ -23,7 +24,6 @@ __all__ = [
     "Spacingd",
     "StructureChannelsd",
     "TakeSliced",
-    "body_box",
     "footprint",
     "labels_on_grid",
     "slice_by_slice",

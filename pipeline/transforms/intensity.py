@@ -14,6 +14,8 @@ from monai.transforms import MapTransform
 from pipeline.errors import DataError
 from pipeline.intensity_scale import Scale, scale_of, unknown_scale, window_ends
 
+SCALE = "ct_scale"  # of the metadata: a scale that was told from the whole volume, before it was cropped
+
 logger = logging.getLogger("pipeline")
 
 
@@ -46,7 +48,7 @@ class HounsfieldWindowd(MapTransform):
             low, high = float(d[key].min()), float(d[key].max())
             if problem := unknown_scale(_name(d, key), low, high, is_picture=_is_picture(d[key])):
                 raise DataError(problem)
-            scale = scale_of(low, high)
+            scale = _noted(d[key]) or scale_of(low, high)
             logger.info("%s: %s (%g to %g)", _name(d, key), scale.value, low, high)
             d[key] = self._windowed(d[key], scale)
         return d
@@ -55,6 +57,11 @@ class HounsfieldWindowd(MapTransform):
         low, high = window_ends(scale, self.low, self.high)
         image = image.to(torch.float32, copy=True)
         return image.sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1.0, 1.0)
+
+
+def _noted(image: torch.Tensor) -> Scale | None:
+    noted = image.meta.get(SCALE) if isinstance(image, MetaTensor) else None
+    return Scale(noted) if noted else None
 
 
 def _is_picture(image: torch.Tensor) -> bool:

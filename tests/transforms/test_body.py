@@ -1,42 +1,71 @@
 """The box around the body."""
 
+import numpy as np
+import pytest
 import torch
+from monai.data import MetaTensor
 
-from pipeline.transforms import body_box
+from pipeline.transforms import CropToBodyd, HounsfieldWindowd
+
+AIR, LUNG, MUSCLE, SPLEEN, CONTRAST, TABLE = -1000, -800, 50, 120, 320, 200
 
 
 def scan():
-    """A body of 120 x 90 mm in air, lungs in it, on a thin table, in windowed values."""
+    """A body of 120 x 90 mm in air, a lung, a spleen and a vessel with contrast in it, on a thin table, in HU."""
     x, y, _ = torch.meshgrid(torch.arange(200), torch.arange(160), torch.arange(12), indexing="ij")
-    image = torch.full(x.shape, -0.7)
-    image[((x - 100) / 60.0) ** 2 + ((y - 70) / 45.0) ** 2 < 1] = 0.7
-    image[((x - 75) / 20.0) ** 2 + ((y - 70) / 30.0) ** 2 < 1] = -0.5
-    image[20:180, 140:143] = 0.9
+    image = torch.full(x.shape, AIR, dtype=torch.int16)
+    image[((x - 100) / 60.0) ** 2 + ((y - 70) / 45.0) ** 2 < 1] = MUSCLE
+    image[((x - 75) / 20.0) ** 2 + ((y - 70) / 30.0) ** 2 < 1] = LUNG
+    image[((x - 145) / 8.0) ** 2 + ((y - 60) / 8.0) ** 2 < 1] = SPLEEN
+    image[((x - 110) / 15.0) ** 2 + ((y - 70) / 15.0) ** 2 < 1] = CONTRAST
+    image[20:180, 140:143] = TABLE
     return image[None]
 
 
-def bounds(mask, axis):
-    others = [other for other in range(1, 4) if other != axis]
-    found = torch.nonzero(mask.any(dim=0, keepdim=True).sum(dim=[0, *others])).flatten()
-    return int(found[0]), int(found[-1])
+def cropped(image):
+    return CropToBodyd("image")({"image": MetaTensor(image, affine=np.diag([1.0, 1.0, 5.0, 1.0]))})["image"]
 
 
 def test_the_box_holds_the_whole_body_and_little_else():
-    box = body_box(scan())
-    assert box.dtype == torch.bool
-    assert box.shape == (1, 200, 160, 12)
-    for axis, (low, high) in ((1, (41, 159)), (2, (26, 114))):
-        start, stop = bounds(box, axis)
-        assert low - 8 <= start <= low
-        assert high <= stop <= high + 8
-    assert bounds(box, 3) == (0, 11)
+    image = cropped(scan())
+    assert image.dtype == torch.int16
+    start = image.affine[:3, 3].tolist()
+    for axis, (low, high) in enumerate(((41, 159), (26, 114))):
+        assert low - 8 <= start[axis] <= low
+        assert high <= start[axis] + image.shape[axis + 1] - 1 <= high + 8
+    assert (start[2], image.shape[3]) == (0, 12)
+
+
+@pytest.mark.parametrize("window", [(-1250, 250), (-160, 240), (0, 80), (200, 2000)])
+def test_the_box_is_that_of_the_body_whatever_window_follows(window):
+    """In a window of soft tissue the vessel alone is bright: it is not the body."""
+    out = HounsfieldWindowd("image", window=window)({"image": cropped(scan())})["image"]
+    assert out.shape == cropped(scan()).shape
+    assert (cropped(scan()) == SPLEEN).sum() == (scan() == SPLEEN).sum()
+
+
+def test_each_way_of_storing_a_scan_gives_the_same_box():
+    wanted = cropped(scan())
+    grey = ((scan().float() + 1250) / 1500).clip(0, 1)
+    for other in (scan() + 1024, grey * 255, grey):
+        assert cropped(other).shape == wanted.shape
+        assert torch.equal(cropped(other).affine, wanted.affine)
+
+
+def test_the_scale_is_told_by_the_whole_volume_and_not_by_what_is_left_of_it():
+    image = torch.full((1, 100, 100, 8), AIR, dtype=torch.int16)
+    image[:, 40:70, 40:70] = torch.arange(30, dtype=torch.int16)[:, None, None] * 20  # 0 to 580 HU, no air
+    inside = cropped(image)[:, 5:-5, 5:-5]
+    out = HounsfieldWindowd("image", window=(0, 580))({"image": inside})["image"]
+    assert 0 <= inside.min() < 300 < inside.max(), "without the note it would be taken for HU + 1024"
+    assert torch.allclose(out.as_tensor(), (inside.as_tensor() - 290) / 290)
 
 
 def test_a_slice_cropped_to_the_lungs_is_kept_whole():
-    cropped = scan()[:, 60:90, 50:90, 5:6]
-    assert body_box(cropped).all()
+    lungs = scan()[:, 60:90, 50:90, 5:6]
+    assert cropped(lungs).shape == lungs.shape
 
 
-def test_an_image_without_tissue_is_kept_whole():
-    assert body_box(torch.full((1, 30, 30, 4), -1.0)).all()
-    assert body_box(torch.full((1, 30, 30, 4), 0.8)).all()
+@pytest.mark.parametrize("value", [AIR, MUSCLE])
+def test_an_image_without_tissue_or_without_air_is_kept_whole(value):
+    assert cropped(torch.full((1, 30, 30, 4), value)).shape == (1, 30, 30, 4)
