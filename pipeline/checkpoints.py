@@ -14,6 +14,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from pipeline.errors import DataError, Problem
+from pipeline.resumption import load_progress
 from pipeline.state_files import load_file, save_atomically
 
 logger = logging.getLogger("pipeline")
@@ -42,7 +43,8 @@ class Checkpoints:
         network: the network, or its DistributedDataParallel wrapper.
         objects: what else has a state, by name: optimizer, lr_scheduler.
         validator: the evaluator whose key metric chooses the best epoch (higher is better).
-        identity: what makes scores comparable, e.g. {"datalist": digest, "fold": 0}.
+        identity: what makes scores comparable, e.g. {"datalist": digest, "fold": 0, "labels": {"LV": 1}}; a run is not
+            resumed with another one.
         enabled: whether this process writes (the first of several).
     """
 
@@ -72,33 +74,37 @@ class Checkpoints:
             engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def resume(self, engine: Engine) -> bool:
-        """Continue the run in `ckpt_dir`, if there is one.
+        """Continue the run in `ckpt_dir`, if there is one; with more epochs the learning rate decays over all of them.
 
         Returns:
             whether a state was loaded; without one the training starts from the beginning.
 
         Raises:
-            DataError: neither last.pt nor last_prev.pt can be read, or the state belongs to another datalist, fold or
+            DataError: neither last.pt nor last_prev.pt can be read, or the state belongs to another identity or
             network.
         """
         path, state = self._last_state()
         if state is None:
             logger.info("nothing to resume in %s: starting from the beginning", self.folder)
             return False
-        if state.get("identity") != self.identity:
-            found = f"a run on {_sentence(state.get('identity') or {})}"
-            remedy = "Resume it with its own datalist and fold, or give another --output_dir"
-            raise DataError(Problem(str(path), f"a run on {_sentence(self.identity)}", found, remedy))
+        saved = state.get("identity") or {}
+        common = set(saved) & set(self.identity)  # what a state of an earlier version does not tell is not asked
+        other = [
+            key for key in self.identity if (saved.get(key) != self.identity[key] if key in common else not common)
+        ]
+        if other:
+            wanted, found = (
+                _sentence({key: one[key] for key in other if key in one}) for one in (self.identity, saved)
+            )
+            remedy = "Resume it with its own data and settings, or give another --output_dir"
+            raise DataError(Problem(str(path), f"a run with {wanted}", f"one with {found}", remedy))
         load_state(self.network, state["model"], path)
         for name, item in self.objects.items():
-            horizon = getattr(item, "total_iters", None)
             try:
-                item.load_state_dict(state[name])
+                load_progress(item, state[name])
             except (KeyError, ValueError, RuntimeError) as error:
                 remedy = f"Resume it with its own {name}, or give another --output_dir"
                 raise DataError(Problem(str(path), f"a state of this {name}", "that of another one", remedy)) from error
-            if horizon is not None:
-                item.total_iters = horizon  # a run that is resumed with more epochs decays over all of them
         if getattr(engine, "scaler", None) is not None and "scaler" in state:
             engine.scaler.load_state_dict(state["scaler"])
         engine.state.epoch = state["epoch"]
@@ -173,7 +179,7 @@ class Checkpoints:
                 return False
             return True
         os.replace(path, path.with_name(PREVIOUS_FILE))
-        logger.warning("%s was trained on other data or another fold: kept as %s", path, PREVIOUS_FILE)
+        logger.warning("%s was trained on other data or with other settings: kept as %s", path, PREVIOUS_FILE)
         return True
 
     def _finish(self, engine: Engine) -> None:

@@ -52,6 +52,7 @@ def check(
     overwrite: Any = False,
     preflight: str = "off",
     labels: Mapping[str, Any] | None = None,
+    softmax: bool = False,
 ) -> None:
     """First expression of every bundle's `initialize`: refuse what would fail later, or worse, pass silently.
 
@@ -65,10 +66,12 @@ def check(
             its validation looks at cases that are trained on.
         ckpt_dir, resume: a folder that holds a run is not trained into again, unless it is resumed.
         weights: a file that must be there, or several (an ensemble).
-        scores_dir, overwrite: a folder that holds scores is not written to again without `overwrite`.
+        scores_dir, overwrite: a folder that holds scores is not written to again without `overwrite`; what is scored
+            must have labels.
         preflight: how closely the files of a datalist's section are looked at: "fast" (headers), "full" (every voxel)
             or "off" (whether they are there). Of several processes the first one looks.
-        labels: what the labels must hold, for "full".
+        labels: what the labels must hold: structures that the list tells, by their names.
+        softmax: of the labels, whether each voxel has one: they are numbered 1, 2, ... then.
 
     Raises:
         SystemExit: on the command line, code 2, after one line for each problem, or a table of all that is wrong with
@@ -79,6 +82,9 @@ def check(
     with _gathered(problems):
         if on_command_line():
             check_overrides(sys.argv[1:])
+    with _gathered(problems):
+        if labels is not None and softmax:
+            check_exclusive(labels)
     with _gathered(problems):
         if ckpt_dir is not None:
             check_run_folder(ckpt_dir, resume)
@@ -97,7 +103,7 @@ def check(
     if dataset_dir is not None:
         level = preflight if endings.rank() == 0 and datalist is not None else "off"
         with _gathered(problems):
-            check_data(dataset_dir, datalist, section, fold)
+            check_data(dataset_dir, datalist, section, fold, labels, labelled=scores_dir is not None)
         if level != "off" and Path(dataset_dir).is_dir():
             check_files(dataset_dir, datalist, section, level, labels)
     if problems:
@@ -114,8 +120,11 @@ def check_files(
         DataError: anywhere else, of all problems; or a level that is none.
     """
     from pipeline import preflight
+    from pipeline.datalists import load_datalist
 
     try:
+        listed = load_datalist(datalist).get("labels") or {}
+        labels = None if set(labels or ()) <= set(listed) else labels  # of the same structures the list's numbers count
         result = preflight.look(datalist, level=level, dataset_dir=dataset_dir, section=section, labels=labels)
         if not result.cases:  # what is wrong with the list itself, `check_data` tells
             return
@@ -172,8 +181,27 @@ def boolean(value: Any) -> bool:
     return bool(value)
 
 
-def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int | str | None) -> None:
-    """The images of a folder, or the cases of a datalist on both sides of a fold, must be there; raises DataError."""
+def check_exclusive(labels: Mapping[str, Any]) -> None:
+    """Labels of a network that gives each voxel one of them are numbered 1, 2, ...; raises DataError."""
+    numbers = [number for number in labels.values() if number != 0]
+    if any(not isinstance(n, int) for n in numbers) or sorted(numbers) != list(range(1, len(numbers) + 1)):
+        expected = "one number for each structure, from 1 on without a gap, since each voxel is of one structure"
+        remedy = "Number them so (the list tells the masks' own numbers), or take a bundle whose structures overlap"
+        raise DataError(Problem("labels", expected, str(dict(labels)), remedy))
+
+
+def check_data(
+    dataset_dir: str,
+    datalist: str | None,
+    section: str,
+    fold: int | str | None,
+    labels: Mapping[str, Any] | None = None,
+    *,
+    labelled: bool = False,
+) -> None:
+    """The images of a folder, or the cases of a datalist on both sides of a fold, must be there; where the list tells
+    which structures were drawn, all of `labels` must be among them, and `labelled` cases have labels; raises DataError.
+    """
     from pipeline.datalists import ALL, items
     from pipeline.segmentation.intake import find_cases
 
@@ -181,9 +209,28 @@ def check_data(dataset_dir: str, datalist: str | None, section: str, fold: int |
         find_cases(dataset_dir)
         return
     for side in [None] if fold is None else ["train", "validation"]:
-        items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)
+        chosen = items(datalist, dataset_dir=dataset_dir, section=section, fold=fold, side=side)
+        _check_labels(chosen, str(datalist), section, labels or {}, labelled=labelled and side != "train")
     if fold == ALL:
         logger.warning("fold all: every case is trained on, so scores of these cases say nothing of new patients")
+
+
+def _check_labels(
+    chosen: list[dict[str, Any]], source: str, section: str, labels: Mapping[str, Any], *, labelled: bool
+) -> None:
+    bare = [item["case"] for item in chosen if not item.get("label")]
+    if bare and labelled:
+        remedy = "Segment them without scores: volseg segment"
+        raise DataError(
+            Problem(source, f"labels in '{section}'", f"none of {len(bare)} cases such as {bare[0]}", remedy)
+        )
+    wanted = [name for name, number in labels.items() if number != 0]
+    for item in chosen:
+        told = item.get("structures") or item.get("listed") or {}
+        if missing := [name for name in wanted if told and name not in told]:
+            found = f"only {', '.join(told)} in {item['case']}"
+            remedy = "Choose among these by --labels, as in --labels \"{'NAME': 1}\", or name them in the list"
+            raise DataError(Problem(source, f"structures called {' and '.join(missing)}", found, remedy))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import ast
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, Problem
@@ -54,9 +55,26 @@ def unusable(given: Mapping[str, Any], config: Mapping[str, Any]) -> list[Proble
         expected, usable = _VALUES.get(key, ("", lambda _: True))
         if isinstance(config.get(key), bool):
             expected, usable = "true or false", _is_boolean
-        if not (isinstance(value, str) and value[:1] in ("$", "@", "%")) and not usable(value):
+        if isinstance(value, str) and value.startswith("%"):
+            problems += _missing_reference(name, value)
+        elif not (isinstance(value, str) and value[:1] in ("$", "@")) and not usable(value):
             problems.append(Problem(name, expected, repr(value), "Give another value"))
     return problems
+
+
+def _missing_reference(name: str, text: str) -> list[Problem]:
+    """What is wrong with `%FILE` or `%FILE::KEY`, MONAI's way to take a value from another file."""
+    from monai.bundle import ConfigParser
+
+    file, _, key = text[1:].replace("#", "::").partition("::")
+    if not Path(file).is_file():
+        return [Problem(name, "a file that is there", file, "Give its path, as seen from the working folder")]
+    top, known = key.partition("::")[0], ConfigParser.load_config_file(file)
+    if not top or top in known:
+        return []
+    close = difflib.get_close_matches(top, known, n=1)
+    remedy = f"Perhaps {close[0]} is meant" if close else f"Known keys: {', '.join(sorted(known))}"
+    return [Problem(name, f"a key of {file}", top, remedy)]
 
 
 def _is_boolean(value: Any) -> bool:
@@ -71,9 +89,38 @@ def _each(usable: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return all_are
 
 
+def _whole(least: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number, {least} or more", lambda n: type(n) is int and n >= least
+
+
+def _is_size(value: Any) -> bool:
+    return _is_three(value) and all(type(n) is int and n > 0 for n in value)
+
+
+def _is_spacing(value: Any) -> bool:
+    return _is_three(value) and _each(lambda mm: mm > 0 or mm == -1)(value)
+
+
+def _is_three(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3
+
+
+def _are_labels(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    numbers = [n if isinstance(n, list | tuple) else [n] for n in value.values()]
+    return all(type(n) is int and n >= 0 for given in numbers for n in given)
+
+
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "overlap": ("shares of a window, from 0 to below 1", _each(lambda share: 0 <= share < 1)),
     "sw_batch_size": ("a number of windows, 1 or more", _each(lambda count: count == int(count) >= 1)),
+    "patch_size": ("three whole numbers of voxels, such as [128, 128, 16]", _is_size),
+    "spacing": ("three distances in mm, -1 for one that stays, such as [1.5, 1.5, -1]", _is_spacing),
+    "labels": ("structures with their numbers, such as {'RV': 1, 'LV': 2}", _are_labels),
+    "learning_rate": ("a number above 0", lambda rate: isinstance(rate, int | float) and rate > 0),
+    **dict.fromkeys(("epochs", "batch_size", "crops_per_case", "val_interval", "in_channels"), _whole(1)),
+    **dict.fromkeys(("neighbours", "num_workers", "seed"), _whole(0)),
     "single_piece": ("a list of structures", lambda names: isinstance(names, list | tuple)),
     "mirror_axes": ("a list of the axes 0, 1 and 2", _each(lambda axis: axis in (0, 1, 2))),
 }

@@ -12,9 +12,10 @@ from monai.transforms import MapTransform
 
 from pipeline.datalists import items as listed_items
 from pipeline.datalists import list_images, load_datalist
-from pipeline.datalists.datalist import patient_of
+from pipeline.datalists.datalist import full_path, patient_of
 from pipeline.errors import DataError, Problem
 from pipeline.losses.compound import UNLABELLED
+from pipeline.volumes import names_of
 
 
 def items(
@@ -29,7 +30,8 @@ def items(
     """The training side of a fold, with images whose labels are unknown or hidden.
 
     Unlabelled are: the cases of the datalist's list "unlabelled" (items without label), less those of patients of the
-    held-out side; the images of `folder`; and the cases of the patients beyond `labelled_share`.
+    held-out side; the images of `folder` that the datalist does not name; and the cases of the patients beyond
+    `labelled_share`.
 
     Args:
         datalist: a file in the form of pipeline.datalists.
@@ -53,7 +55,7 @@ def items(
     labelled = [item for item in side if patient_of(item) in chosen]
     others = [item for item in side if patient_of(item) not in chosen]
     others += _listed_without_label(datalist, dataset_dir, fold)
-    others += list_images(folder) if folder else []
+    others += _of_folder(folder, datalist, dataset_dir) if folder else []
     if not others:
         remedy = "Name a folder by --unlabelled_dir, or hide labels by --labelled_share 0.25"
         raise DataError(Problem(str(datalist), "images without label", "none", remedy))
@@ -101,5 +103,21 @@ def _listed_without_label(
     return [item for item in found if patient_of(item) not in forbidden]
 
 
+def _of_folder(
+    folder: str | os.PathLike, datalist: str | os.PathLike, dataset_dir: str | os.PathLike
+) -> list[dict[str, Any]]:
+    content = load_datalist(datalist)
+    listed = {
+        os.path.realpath(full_path(name, dataset_dir))
+        for section in ("training", "testing", "unlabelled")
+        for item in content.get(section) or ()
+        for name in names_of(item["image"])
+    }
+    return [item for item in list_images(folder) if os.path.realpath(item["image"]) not in listed]
+
+
 def _item(item: Mapping[str, Any], label: Any, unlabelled: bool) -> dict[str, Any]:
-    return {"image": item["image"], "label": label, "case": item["case"], "unlabelled": unlabelled}
+    """Of a label that is the image itself, nothing holds that the list says of a label."""
+    of_labels = ("structures", "listed", "reversed") if unlabelled else ()
+    kept = {key: value for key, value in item.items() if key not in of_labels}
+    return {**kept, "label": label, "unlabelled": unlabelled}

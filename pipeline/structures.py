@@ -55,6 +55,36 @@ def structure_masks(array: np.ndarray, labels: Labels) -> np.ndarray:
     return np.stack([members(array, numbers) for numbers in numbers_of(labels).values()])
 
 
+def relabel_item(
+    array: np.ndarray, item: Mapping[str, Any], labels: Labels, *, source: str = "label", is_picture: bool = False
+) -> np.ndarray:
+    """The label map of a datalist's item in the numbers of `labels`.
+
+    Args:
+        array: label numbers as the file has them.
+        item: tells by "structures" which numbers belong to each structure (others are background), or by "listed" that
+            the file has the numbers of the list (and no others); else it has those of `labels`.
+        labels, source: as for `relabel`.
+        is_picture: 255 is the only structure's number where a picture is black and white, whatever is listed.
+
+    Raises:
+        DataError: as `relabel`, or numbers that the list does not name.
+    """
+    if item.get("structures"):
+        return relabel(array, item["structures"], labels, source=source)
+    wanted = [_listed(numbers) for numbers in labels.values() if numbers != 0]
+    if is_picture and len(wanted) == 1 and _is_black_and_white(array):
+        return np.where(array == 255, wanted[0][0], 0)
+    if not item.get("listed"):
+        return array
+    known = {0, *(number for numbers in item["listed"].values() for number in numbers)}
+    if foreign := sorted(set(np.unique(array).tolist()) - known):
+        found = ", ".join(f"{number:g}" for number in foreign[:5])
+        remedy = "Name them in the list's labels, or the item's structures"
+        raise DataError(Problem(source, f"only the listed labels {sorted(known)}", found, remedy))
+    return relabel(array, item["listed"], labels, source=source)
+
+
 def relabel(
     array: np.ndarray, values: Mapping[str, Iterable[int]] | None, labels: Labels, *, source: str = "label"
 ) -> np.ndarray:
@@ -96,6 +126,11 @@ def remove_small_components(mask: np.ndarray, labels: Labels, fewest: int) -> np
         kept = cc3d.dust(numbers, threshold=fewest, connectivity=26)
         cleaned[kept.astype(bool)] = number
     return cleaned
+
+
+def _is_black_and_white(array: np.ndarray) -> bool:
+    white = array == 255
+    return bool(white.any()) and not array[~white].any()
 
 
 def _listed(value: Any) -> tuple[int, ...]:

@@ -157,6 +157,19 @@ def test_resuming_on_another_fold_is_refused(tmp_path):
         run(tmp_path, [0.5, 0.6], identity={"datalist": "d", "fold": 3}, resume=True)
 
 
+def test_resuming_with_other_labels_is_refused_with_what_differs_alone(tmp_path):
+    identity = {"datalist": "d", "fold": 0, "labels": {"TZ": 1}}
+    run(tmp_path, [0.5], identity=identity)
+    with pytest.raises(DataError, match=r"expected a run with labels \{'PZ': 1\}, found one with labels \{'TZ': 1\}"):
+        run(tmp_path, [0.5, 0.6], identity={**identity, "labels": {"PZ": 1}}, resume=True)
+
+
+def test_what_a_state_of_an_earlier_version_does_not_tell_is_not_asked(tmp_path):
+    run(tmp_path, [0.5])
+    trainer, _ = run(tmp_path, [0.5, 0.6], identity={"datalist": "d", "fold": 0, "labels": {"TZ": 1}}, resume=True)
+    assert trainer.state.epoch == 2
+
+
 def test_a_finished_run_stays_finished(tmp_path):
     run(tmp_path, [0.5, 0.6])
     trainer, _ = run(tmp_path, [0.5, 0.6], resume=True)

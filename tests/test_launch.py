@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 
 import pytest
 from preflight_set import good_set, label_of, save
@@ -76,6 +77,15 @@ def test_values_that_can_be_meant_pass(value):
         *[("mirror_axes", value) for value in ([0, 3], "[-1]", "xy")],
         *[("single_piece", value) for value in ("LV", "['LV'", None)],
         *[("cascade", value) for value in ("maybe", 2, [True])],
+        *[("patch_size", value) for value in (64, "[64, 64]", [64, 64, 0], [1.5, 2, 3], "64,64")],
+        *[("spacing", value) for value in (3, "[1, 1]", [1, 1, 0], [1, 1, -2], "fine")],
+        *[("labels", value) for value in ("RV=1,MYO=2", {}, "{'RV': 1.5}", ["RV"], {"RV": "1"})],
+        *[
+            (key, value)
+            for key in ("epochs", "batch_size", "val_interval", "in_channels")
+            for value in (0, -1, 1.5, "x")
+        ],
+        *[("learning_rate", value) for value in (0, -0.1, "fast", None)],
     ],
 )
 def test_values_that_cannot_be_meant_are_named_with_what_is_expected(name, value):
@@ -83,6 +93,65 @@ def test_values_that_cannot_be_meant_are_named_with_what_is_expected(name, value
     (problem,) = unusable({f"--{name}": value}, config)
     assert problem.file == f"--{name}"
     assert problem.expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("patch_size", value) for value in ("[64, 64, 1]", (96, 96, 8), "$[64] * 3", "@other")],
+        *[("spacing", value) for value in ("[1.5, 1.5, -1]", [1, 1, 5])],
+        *[("labels", value) for value in ("{'RV': 1}", {"lungs": [1, 2], "infection": 2}, {"background": 0, "a": 1})],
+        *[("epochs", value) for value in (1, "300", "$2 * 3")],
+        *[("learning_rate", value) for value in ("1e-3", 1)],
+    ],
+)
+def test_values_of_the_keys_of_a_training_pass(name, value):
+    assert unusable({name: value}, {}) == []
+
+
+def test_a_value_from_another_file_must_be_there(tmp_path):
+    catalogue = tmp_path / "losses.json"
+    catalogue.write_text(json.dumps({"combo": {"alpha": 1}, "dice": {}}))
+    for good in ("", "::combo", "::combo::alpha", "#dice"):
+        assert unusable({"--loss": f"%{catalogue}{good}"}, {}) == []
+    (problem,) = unusable({"--loss": f"%{catalogue}::combi"}, {})
+    assert (problem.found, problem.remedy) == ("combi", "Perhaps combo is meant")
+    (problem,) = unusable({"--loss": "%nowhere.json::combo"}, {})
+    assert (problem.expected, problem.found) == ("a file that is there", "nowhere.json")
+
+
+LABELLED = {"labels": {"background": 0, "LV": 1, "RV": 2}}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(labels, ...) checks a training on six cases whose list has LABELLED."""
+    (tmp_path / "datalist.json").write_text(json.dumps({**good_set(tmp_path), **LABELLED}))
+    return partial(launch.check, datalist=str(tmp_path / "datalist.json"), dataset_dir=str(tmp_path), fold=0)
+
+
+def test_labels_of_a_network_with_one_structure_for_each_voxel_count_from_1(start):
+    start(labels={"RV": 1}, softmax=True)
+    start(labels={"RV": 2, "LV": 1}, softmax=True)
+    start(labels={"RV": 2}, softmax=False)
+    for labels in ({"RV": 2}, {"LV": [1, 2], "RV": 2}, {"LV": 1, "RV": 3}, {"LV": 1, "RV": 1}):
+        with pytest.raises(DataError, match="from 1 on without a gap"):
+            start(labels=labels, softmax=True)
+
+
+def test_structures_that_the_list_does_not_tell_are_refused_before_anything_is_read(start):
+    with pytest.raises(DataError, match="expected structures called MYO, found only LV, RV in b"):
+        start(labels={"LV": 1, "MYO": 2})
+
+
+def test_what_is_scored_must_have_labels(tmp_path):
+    listed = good_set(tmp_path)
+    listed["testing"] = [{key: value for key, value in item.items() if key != "label"} for item in listed["training"]]
+    (tmp_path / "datalist.json").write_text(json.dumps({**listed, "training": []}))
+    where = {"datalist": str(tmp_path / "datalist.json"), "dataset_dir": str(tmp_path), "section": "testing"}
+    launch.check(**where)
+    with pytest.raises(DataError, match=r"labels in .testing., found none of 6 cases such as a\. Segment them without"):
+        launch.check(**where, scores_dir=str(tmp_path / "scores"))
 
 
 def test_every_misspelt_override_is_reported_at_once(config):

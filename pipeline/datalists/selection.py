@@ -22,6 +22,7 @@ def items(
     fold: int | Literal["all"] | None = None,
     side: Literal["train", "validation"] | None = None,
     limit: int | None = None,
+    named: bool = True,
 ) -> list[dict[str, Any]]:
     """The items of one section, fold and side, with full paths, every file checked to be there.
 
@@ -35,6 +36,8 @@ def items(
             "all" does so, too, and validates on the very same items, since a training wants to validate on some.
         side: which of the two; without it both.
         limit: at most so many items, the first ones.
+        named: whether structures are meant by their names: an item with a label and without "structures" gets the
+            list's "labels" as "listed".
     Returns:
         copies of the items; "image" (a path or a list of paths) and "label" joined with dataset_dir, "case" filled
         in from the file name where the list has none.
@@ -47,7 +50,8 @@ def items(
     chosen = _choose(datalist, source, section=section, fold=fold, side=side)[:limit]
     if not chosen:
         raise DataError(Problem(source, f"items in '{section}'", "none", "Choose another list, fold or limit"))
-    joined = [_join(item, dataset_dir) for item in chosen]
+    listed = _numbers_listed(datalist) if named else {}
+    joined = [_join(item, dataset_dir, listed) for item in chosen]
     missing = [path for item in joined for path in files_of(item) if not os.path.exists(path)]
     if missing:
         expected = f"the {sum(len(files_of(item)) for item in joined)} files that {source} lists"
@@ -89,9 +93,17 @@ def _choose(
     return [item for item in entries if (item.get("fold") == fold) == ((side == "validation") != trained)]
 
 
-def _join(item: dict[str, Any], dataset_dir: str | os.PathLike) -> dict[str, Any]:
+def _numbers_listed(datalist: dict[str, Any]) -> dict[str, list[int]]:
+    """The numbers of each structure in masks that use the list's own "labels"; empty where it tells none."""
+    labels = datalist.get("labels") or {}
+    return {name: n if isinstance(n, list) else [n] for name, n in labels.items() if n != 0}
+
+
+def _join(item: dict[str, Any], dataset_dir: str | os.PathLike, listed: dict[str, list[int]] | None) -> dict[str, Any]:
     images = [full_path(path, dataset_dir) for path in names_of(item["image"])]
     joined = {**item, "image": images if isinstance(item["image"], list) else images[0]}
     if item.get("label"):
         joined["label"] = full_path(item["label"], dataset_dir)
+        if listed and "structures" not in item:
+            joined["listed"] = listed
     return {"case": case_name(images[0]), **joined}

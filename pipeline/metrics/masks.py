@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline import volumes
 from pipeline.errors import DataError, Problem
-from pipeline.metrics.labels import Labels, numbers_of
-from pipeline.structures import relabel
+from pipeline.metrics.labels import Labels
+from pipeline.structures import relabel_item
 from pipeline.volumes.grid import with_third_axis
 from pipeline.volumes.itk import affine_of, itk_header
 from pipeline.volumes.nifti import load_nifti, read_nifti
@@ -61,10 +61,7 @@ def read_truth(case: Mapping[str, Any], labels: Labels) -> Mask:
         DataError: as `read_mask`; or the image's shape, the slice or the structures do not fit.
     """
     mask = read_mask(case["label"])
-    if case.get("structures"):
-        array = relabel(mask.array, case["structures"], labels, source=mask.file)
-    else:
-        array = _picture_numbers(mask, labels)
+    array = relabel_item(mask.array, case, labels, source=mask.file, is_picture=not mask.has_geometry)
     mask = replace(mask, array=array[:, :, ::-1] if case.get("reversed") else array)
     image = volumes.first_name(case["image"]) if case.get("image") else None
     if not mask.has_geometry and image and Path(image).exists() and volumes.has_geometry(image):
@@ -75,7 +72,7 @@ def read_truth(case: Mapping[str, Any], labels: Labels) -> Mask:
 def read_pred(path: str | Path, labels: Labels) -> Mask:
     """A predicted mask, as `read_mask`; of a picture with 0 and 255, 255 is the only structure of `labels`."""
     mask = read_mask(path)
-    return replace(mask, array=_picture_numbers(mask, labels))
+    return replace(mask, array=relabel_item(mask.array, {}, labels, is_picture=not mask.has_geometry))
 
 
 def one_slice(mask: Mask, index: int) -> Mask:
@@ -183,15 +180,6 @@ def corner_displacement(one: np.ndarray, other: np.ndarray, shape: tuple[int, ..
 def volume_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """(X, Y, Z): one slice for 2D, channels or time left out."""
     return (*shape, 1, 1)[:3]
-
-
-def _picture_numbers(mask: Mask, labels: Labels) -> np.ndarray:
-    """The array; with 255 as the structure's own number where a picture is black and white and there is only one."""
-    structures = [numbers for numbers in numbers_of(labels).values() if numbers != (0,)]
-    if mask.has_geometry or len(structures) != 1:
-        return mask.array
-    white = mask.array == 255
-    return mask.array if mask.array[~white].any() else np.where(white, structures[0][0], 0)
 
 
 def _on_grid_of(image: str | Path, mask: Mask) -> Mask:

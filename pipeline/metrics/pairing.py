@@ -47,7 +47,8 @@ def pair_folders(
             beside them.
         dataset_dir: what the datalist's paths are relative to; default: the folder of the list.
         section, fold: which items of the datalist; with `fold` its validation side.
-        labels: name -> number (or numbers); default: the datalist's, or in a folder of masks the values found ("label
+        labels: name -> number (or numbers); where the datalist has these names, its numbers are those of the true
+            masks. Default: the datalist's, or in a folder of masks the values found ("label
             1", ...; RV, MYO and LV where all files are named as ACDC's; "foreground" where they are black and white
             pictures).
 
@@ -62,7 +63,8 @@ def pair_folders(
         found = datalists.load_datalist(truth)
         home = dataset_dir if dataset_dir is not None else Path(truth).parent
         side = None if fold is None else "validation"
-        items = datalists.items(found, dataset_dir=home, section=section, fold=fold, side=side)
+        named = labels is None or set(labels) <= set(found.get("labels") or ())
+        items = datalists.items(found, dataset_dir=home, section=section, fold=fold, side=side, named=named)
         items = [item for item in items if item.get("label")]
         labels = labels or found.get("labels")
     elif Path(truth).is_dir() and (fold is not None or section != "training"):

@@ -32,7 +32,7 @@ from pipeline.metrics.unpaired import unpaired
 
 WHO = ("case", "patient", "phase", "group")
 FILES = ("image", "label", "pred")
-GRID = ("slice", "structures", "reversed")  # how to read the label, where the datalist says so
+GRID = ("slice", "structures", "listed", "reversed")  # how to read the label, where the datalist says so
 
 logger = logging.getLogger("pipeline")
 

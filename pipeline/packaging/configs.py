@@ -59,7 +59,7 @@ def _packed(name: str, config: dict[str, Any], train_run: list[str], carried: It
         config["output_dir"] = RUN[name]
     if "imports" in config:
         config["imports"] = [*config["imports"], IMPORT]
-    config = mapped(config, _for_programs)
+    config = mapped(config, lambda text: SERVED.get(text, text))
     if name == "train":
         _for_servers(config)
     config = mapped(config, lambda text: WITHIN_INFERER.sub(r"\g<0>inferer\1", text))  # it is one level deeper now
@@ -88,13 +88,6 @@ def _steps(config: Any, target: str) -> Iterator[dict[str, Any]]:
         config = list(config.values())
     for part in config if isinstance(config, list) else ():
         yield from _steps(part, target)
-
-
-def _for_programs(text: str) -> str:
-    """Targets that a server can leave out; a device may be given by its name."""
-    if text.startswith("$"):
-        return text.replace("@device.type", "torch.device(@device).type")
-    return SERVED.get(text, text)
 
 
 def _with_own_files(text: str, carried: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from pipeline.volumes.dicom import is_series_folder
 
 logger = logging.getLogger("pipeline")
 
-TRUTH_KEYS = ("label", "structures", "reversed", "fold")
+TRUTH_KEYS = ("label", "structures", "listed", "reversed", "fold")
 
 
 def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path | None = None) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from pipeline.errors import DataError, Problem
-from pipeline.structures import Labels, numbers_of, relabel
+from pipeline.structures import Labels, numbers_of, relabel_item
 
 
 def footprint(label: torch.Tensor, slices: int = 1) -> torch.Tensor:
@@ -33,11 +33,11 @@ def footprint(label: torch.Tensor, slices: int = 1) -> torch.Tensor:
 
 
 class MapLabelsd(MapTransform):
-    """Give a label map the numbers of `labels`, by the item's "structures" where it has them, and the original grid of
-    the item's "image" where its file has none (a PNG).
+    """Give a label map the numbers of `labels`, by what the item says of its file's numbers
+    (`pipeline.structures.relabel_item`), and the original grid of the item's "image" where its file has none (a PNG).
 
     Where the item says "reversed" (CHAOS's PNG masks against their DICOM series), the slices are turned round first.
-    "structures" is taken out of the item, since dictionaries of different cases cannot be put into one batch.
+    "structures" and "listed" are taken out of the item, since dictionaries of different cases fit into no batch.
 
     Args:
         keys: label maps (1, X, Y, Z), as loaded.
@@ -53,16 +53,17 @@ class MapLabelsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        structures, backwards = d.pop("structures", None), d.pop("reversed", False)
+        told, backwards = {key: d.pop(key, None) for key in ("structures", "listed")}, d.pop("reversed", False)
         for key in self.key_iterator(d):
             label, image = d[key], d["image"]
             file = str(label.meta.get("filename_or_obj", key))
             _check_shape(label, image, file)
             meta = dict(label.meta)
-            if not meta.get("has_geometry", True):
+            is_picture = not meta.get("has_geometry", True)
+            if is_picture:
                 affine = torch.as_tensor(np.asarray(image.meta["original_affine"]), dtype=torch.float64)
                 meta |= {"affine": affine, "original_affine": affine}
-            numbers = relabel(label.numpy(), structures, self.labels, source=file)
+            numbers = relabel_item(label.numpy(), told, self.labels, source=file, is_picture=is_picture)
             numbers = numbers[..., ::-1] if backwards else numbers
             d[key] = MetaTensor(torch.from_numpy(np.ascontiguousarray(numbers)), meta=meta)
         return d

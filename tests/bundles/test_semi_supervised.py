@@ -43,6 +43,31 @@ def test_labels_are_hidden_by_patient_and_the_held_out_fold_stays_out(arguments,
     assert sum(not item["unlabelled"] for item in items(**arguments, labelled_share=0.01)) == 2, "one patient at least"
 
 
+def test_items_keep_what_the_list_says_of_them(arguments, phantom_acdc, tmp_path):
+    """Which numbers a mask uses, above all: else the labels are wrong, or taken for unlabelled."""
+    content = json.loads((phantom_acdc / "datalist.json").read_text(encoding="utf-8"))
+    told = {"structures": {"RV": [7], "MYO": [8], "LV": [9]}, "slice": 1, "reversed": True}
+    content["training"] = [item | told for item in content["training"]]
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    found = items(**arguments | {"datalist": tmp_path / "list.json"}, labelled_share=0.5)
+    for item in found:
+        kept = {key: item[key] for key in told if key in item}
+        assert kept == ({"slice": 1} if item["unlabelled"] else told)
+    plain = items(**arguments, labelled_share=0.5)
+    assert {"listed" in item for item in plain if not item["unlabelled"]} == {True}
+    assert {"listed" in item for item in plain if item["unlabelled"]} == {False}
+
+
+def test_of_a_folder_nothing_comes_that_the_list_names(arguments, phantom_acdc, tmp_path):
+    with pytest.raises(DataError, match="images without label"):
+        items(**arguments, folder=phantom_acdc / "training")
+    new = tmp_path / "new"
+    new.mkdir()
+    shutil.copy(phantom_acdc / listed(phantom_acdc)[0]["image"], new / "other.nii.gz")
+    unlabelled = [item for item in items(**arguments, folder=new) if item["unlabelled"]]
+    assert [item["case"] for item in unlabelled] == ["other"]
+
+
 def test_unlabelled_images_come_from_the_list_and_from_a_folder(arguments, phantom_acdc, tmp_path):
     copy = tmp_path / "data"
     shutil.copytree(phantom_acdc, copy)

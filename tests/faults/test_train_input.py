@@ -264,7 +264,7 @@ def bomb(path: Path) -> None:
             "a run of another fold is resumed",
             TRAIN + " --resume true --fold 1",
             "refused; the run is left as it is",
-            "fold 1, found a run on datalist",
+            "expected a run with fold 1, found one with fold 0",
             {"resume": "true", "fold": 1},
         ),
         row(
@@ -272,7 +272,7 @@ def bomb(path: Path) -> None:
             "a run on another datalist is resumed",
             TRAIN + " --resume true --datalist OTHER.json",
             "refused; the run is left as it is",
-            "Resume it with its own datalist and fold, or give another --output_dir.",
+            "Resume it with its own data and settings, or give another --output_dir.",
             {"resume": "true", "datalist": "other.json"},
         ),
         row(

@@ -34,6 +34,35 @@ def test_numbers_of_our_own_stay():
     assert item["label"].flatten().tolist() == [0, 1, 2, 3]
 
 
+LISTED = {"LV": [1], "MYO": [2], "RV": [3]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"RV": 1, "MYO": 2, "LV": 3}, [0, 3, 2, 1]),
+        ({"LV": 1, "MYO": 2, "RV": 3}, [0, 1, 2, 3]),
+        ({"RV": 1}, [0, 0, 0, 1]),
+    ],
+)
+def test_structures_are_meant_by_their_names_where_the_list_tells_its_numbers(labels, expected):
+    item = MapLabelsd("label", labels)({"image": volume(COMBINED), "label": volume(COMBINED), "listed": LISTED})
+    assert item["label"].flatten().tolist() == expected
+    assert "listed" not in item
+
+
+def test_numbers_that_the_list_does_not_name_are_no_background():
+    with pytest.raises(DataError, match=r"mask.nii.gz: expected only the listed labels \[0, 1\], found 2, 3"):
+        MapLabelsd("label", {"LV": 1})({"image": volume(COMBINED), "label": volume(COMBINED), "listed": {"LV": [1]}})
+
+
+def test_a_black_and_white_picture_shows_the_only_structure_whatever_its_number():
+    white = np.array([0, 255, 255, 0]).reshape(1, 4, 1, 1)
+    for told in ({}, {"listed": {"lesion": [1]}}):
+        item = {"image": volume(COMBINED), "label": volume(white, has_geometry=False), **told}
+        assert MapLabelsd("label", {"lesion": 1})(item)["label"].flatten().tolist() == [0, 1, 1, 0]
+
+
 def test_a_picture_lies_on_its_image_s_grid():
     grid = np.diag([0.7, 0.7, 5.0, 1])
     item = {"image": volume(COMBINED, grid), "label": volume(COMBINED, has_geometry=False)}
