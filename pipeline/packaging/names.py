@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+from pipeline.errors import DataError, Problem
 
 OURS = "pipeline"
 DOTTED = re.compile(rf"\b{OURS}(?:\.\w+)+")
@@ -36,6 +39,37 @@ def mapped(config: Any, change: Callable[[str], str]) -> Any:
     if isinstance(config, list):
         return [mapped(value, change) for value in config]
     return change(config) if isinstance(config, str) else config
+
+
+def with_files(config: Any, *, root: Path = Path()) -> Any:
+    """The configuration with the content of other files where it names them (`%FILE::KEY`), as MONAI puts it in.
+
+    Raises:
+        DataError: no such file or key.
+    """
+    from monai.bundle import ConfigParser
+
+    if isinstance(config, dict):
+        return {key: with_files(value, root=root) for key, value in config.items()}
+    if isinstance(config, list):
+        return [with_files(value, root=root) for value in config]
+    if not (isinstance(config, str) and config.startswith("%")):
+        return config
+    file, key = ConfigParser.split_path_id(config[1:])
+    if not file:
+        return config
+    try:
+        return with_files(ConfigParser(ConfigParser.load_config_file(str(root / file)))[key], root=root)
+    except (OSError, KeyError, ValueError) as error:
+        remedy = "Name a file and a key of it, such as %bundles/options/networks.json::unet_3d"
+        raise DataError(Problem(config, "a value from another file", f"{error}", remedy)) from error
+
+
+def other_file(text: str) -> str:
+    """The file that a text takes its value from (`%FILE::KEY`), "" where it takes none."""
+    from monai.bundle import ConfigParser
+
+    return ConfigParser.split_path_id(text[1:])[0] if text.startswith("%") else ""
 
 
 def syntax(text: str) -> ast.Module | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -14,10 +15,10 @@ from typing import Any
 
 from pipeline.errors import DataError, Problem
 from pipeline.files import read_json
-from pipeline.packaging import checksums, configs
+from pipeline.packaging import card, checksums, configs
 from pipeline.packaging.loading import PREFIX, network_channels
 from pipeline.packaging.metadata import filled, problems_of
-from pipeline.packaging.names import our_names, renamed
+from pipeline.packaging.names import our_names, renamed, with_files
 from pipeline.packaging.sources import ROOT, Sources, imported_by
 
 SAME = (
@@ -25,6 +26,7 @@ SAME = (
     *("patch_size", "spacing", "neighbours", "target", "targets", "hu_window", "crop_to_body"),
 )
 NEEDED = ("inference", "metadata")
+TOLD = ("labels", "in_channels", "spacing", "patch_size", "neighbours", "hu_window")  # on the page of other weights
 
 
 @dataclass
@@ -50,6 +52,7 @@ def package(
     *,
     weights: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    name: str | None = None,
     make_zip: bool = False,
     torchscript: bool = False,
     onnx: bool = False,
@@ -63,8 +66,10 @@ def package(
     Args:
         bundle: folder with train.json, inference.json and metadata.json, e.g. bundles/acdc.
         output: folder of packed bundles.
-        weights: a file instead of the bundle's models/model.pt; what it is worth is read from the .json beside it.
+        weights: a file instead of the bundle's models/model.pt; what it is worth is read from the .json beside it. The
+            bundle's card and figures come along only with weights from the bundle's own folder.
         overrides: top-level keys that the weights were trained with, e.g. {"target": "both"}.
+        name: what the packed bundle is called, instead of the bundle's folder.
         make_zip: also OUTPUT/NAME_segmentation_vVERSION.zip.
         torchscript, onnx: also models/model.ts, models/model.onnx, compared with the eager network.
         overwrite: replace what is there.
@@ -76,7 +81,8 @@ def package(
     bundle, output = Path(bundle), Path(output)
     files = _read(bundle, dict(overrides or {}))
     weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
-    name = bundle.resolve().name
+    own = weights.resolve().is_relative_to(bundle.resolve())
+    name = name or bundle.resolve().name
     target = output / (name if "segmentation" in name else f"{name}_segmentation")
     metadata = files.pop("metadata")
     zipped = output / f"{target.name}_v{metadata.get('version')}.zip"
@@ -85,13 +91,13 @@ def package(
     problems += _weight_problems(files["inference"], weights)
     if problems:
         raise DataError(problems)
-    module = f"{PREFIX}{name}_{metadata['version']}".replace(".", "_").replace("-", "_")
+    module = re.sub(r"\W", "_", f"{PREFIX}{name}_{metadata['version']}")
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".volseg-") as scratch:
         folder = Path(scratch, target.name)
         folder.mkdir()
         packed = Packed(target, module)
-        _write(bundle, folder, files, metadata, weights, module)
+        _write(bundle, folder, files, metadata, weights, module, name=None if own else target.name)
         if torchscript or onnx:
             from pipeline.packaging.export import export
 
@@ -120,6 +126,7 @@ def _read(bundle: Path, overrides: dict[str, Any]) -> dict[str, Any]:
     for name, config in files.items():
         if name != "metadata":
             config.update({key: value for key, value in overrides.items() if key in config})
+            files[name] = with_files(config)
     return files
 
 
@@ -153,57 +160,54 @@ def _weight_problems(inference: dict[str, Any], weights: Path) -> list[Problem]:
 
 
 def _write(
-    bundle: Path, folder: Path, files: dict[str, Any], metadata: dict[str, Any], weights: Path, module: str
+    bundle: Path,
+    folder: Path,
+    files: dict[str, Any],
+    metadata: dict[str, Any],
+    weights: Path,
+    module: str,
+    *,
+    name: str | None,
 ) -> None:
+    """All files; with a name those of weights that are not the bundle's own."""
     from monai.bundle import ConfigParser
 
     roots = [Path.cwd(), *bundle.resolve().parents[1:2], ROOT.parent]
     carried = configs.carried_files(files.values(), roots)
     packed = configs.pack(files, carried)
     Sources(set().union(*map(our_names, packed.values()))).write(folder, module)
-    _copy(bundle, folder, weights, carried.values())
-    for name, config in packed.items():
-        _dump(renamed(config, module), folder / "configs" / f"{name}.json")
+    _copy(bundle, folder, weights, carried.values(), documents=name is None)
+    for kind, config in packed.items():
+        _dump(renamed(config, module), folder / "configs" / f"{kind}.json")
     parser = ConfigParser(dict(files["inference"]))
-    card = folder / "models" / "model.json"
-    score = read_json(card) if card.is_file() else None
+    worth = folder / "models" / "model.json"
+    score = read_json(worth) if worth.is_file() else None
     told = {key: parser.get_parsed_content(key) for key in ("labels", "out_channels", "patch_size")}
     told |= {"in_channels": network_channels(parser), "imported": imported_by(folder / module)}
+    page = card.own_page(bundle, metadata)
+    if name is not None:
+        metadata = card.other_metadata(metadata, told["labels"], name=name, in_channels=told["in_channels"])
+        settings = {key: parser.get_parsed_content(key) for key in TOLD if key in parser}
+        page = card.other_page(metadata, settings | {"score": score or card.UNKNOWN})
     _dump(filled(metadata, score=score, **told), folder / "configs" / "metadata.json")
-    _write_page(bundle, folder / "docs", metadata, module)
+    page += card.how_to_use(module, metadata["version"])
+    (folder / "docs" / "README.md").write_text(page, encoding="utf-8")
 
 
-def _copy(bundle: Path, folder: Path, weights: Path, carried: Iterable[Path]) -> None:
+def _copy(bundle: Path, folder: Path, weights: Path, carried: Iterable[Path], *, documents: bool) -> None:
     """What a packed bundle has as the repository has it, where it is there."""
-    if (bundle / "docs").is_dir():
-        shutil.copytree(bundle / "docs", folder / "docs")
+    (folder / "docs").mkdir()
+    if documents and (bundle / "docs").is_dir():
+        shutil.copytree(bundle / "docs", folder / "docs", dirs_exist_ok=True)
     places = {path: f"configs/{path.name}" for path in (*carried, bundle / "logging.conf")}
     places |= {weights: "models/model.pt", weights.with_suffix(".json"): "models/model.json"}
-    places |= {bundle / "LICENSE": "LICENSE", bundle / "data_license.txt": "docs/data_license.txt"}
+    places[bundle / "LICENSE"] = "LICENSE"
+    if documents:
+        places[bundle / "data_license.txt"] = "docs/data_license.txt"
     for path, place in places.items():
         (folder / place).parent.mkdir(exist_ok=True)
         if path.is_file():
             shutil.copyfile(path, folder / place)
-
-
-def _write_page(bundle: Path, docs: Path, metadata: dict[str, Any], module: str) -> None:
-    readme = bundle / "README.md"
-    title = f"# {bundle.resolve().name}\n\n{metadata['description']}\n"
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else title
-    text = text.replace("](docs/", "](").replace(f"bundles/{bundle.resolve().name}/", "configs/")
-    text = text.replace("configs/models/", "models/")
-    (docs / "README.md").write_text(text + _USE.format(module=module, version=metadata["version"]), encoding="utf-8")
-
-
-_USE = """
-## This package
-Version {version}. It needs what `configs/metadata.json` names (`required_packages_version`) and nothing else; its own
-Python is `{module}`. `sha256sum -c checksums.sha256` checks its files. In its folder:
-```
-python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_dir MASKS
-python -m monai.bundle run training --config_file configs/train.json --dataset_dir DATA --output_dir RUN
-```
-"""
 
 
 def _dump(content: Any, path: Path) -> None:

@@ -14,7 +14,7 @@ from pipeline.files import read_json
 from pipeline.packaging import checksums
 from pipeline.packaging.loading import module_of, network_channels, network_of, parser_of
 from pipeline.packaging.metadata import mask_names, problems_of, unnamed
-from pipeline.packaging.names import OURS, constants, outside, strings
+from pipeline.packaging.names import OURS, constants, other_file, outside, strings
 from pipeline.packaging.packer import differing
 from pipeline.packaging.sources import imported_by
 from pipeline.packaging.trust import inspect_bundle, trusted_bundle
@@ -125,6 +125,8 @@ def _paths(folder: Path) -> Iterator[str]:
             if place == "bundle_root":
                 continue
             flat = [name for name in constants(text, joined=False) if name.startswith("bundles/")]
+            file = other_file(text)
+            flat += [file] if file and not (folder / file).is_file() else []
             yield from (f"{path.name}: {place} names {name}, outside the bundle" for name in outside(text) + flat)
             module = text.split(".")[0] if place.endswith("_target_") and "." in text else None
             if module is not None and module not in (*CODE_ROOTS, carried):

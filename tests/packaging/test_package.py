@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
+import shutil
 import zipfile
 
 import pytest
 import tiny_bundles
 
 from pipeline.errors import DataError
-from pipeline.packaging import checksums, package
+from pipeline.packaging import checksums, package, verify
 from pipeline.packaging.loading import on_path, parser_of
 
 
@@ -44,7 +45,7 @@ def test_no_bundle_speaks_of_the_repository(packed_once):
 
 def test_the_python_of_two_bundles_has_two_names(packed_once):
     names = [path.parent.name for folder in packed_once.values() for path in folder.glob("*/__init__.py")]
-    assert names == ["volseg_acdc_0_3_2", "volseg_covid19_0_1_0", "volseg_covid19_slices_0_1_0"]
+    assert names == ["volseg_acdc_0_3_2", "volseg_covid19_0_1_0", "volseg_covid19_slices_0_1_1"]
 
 
 def test_only_what_the_configurations_reach_is_carried(packed_once):
@@ -113,6 +114,47 @@ def test_a_score_on_patients_who_were_trained_on_does_not(tmp_path):
     (bundle / "models" / "model.json").write_text('{"metric": "val_dice", "score": 0.95, "fold": "all"}')
     folder = package(bundle, tmp_path / "dist").folder
     assert "eval_metrics" not in load(folder, "metadata")
+
+
+def test_other_weights_are_not_sold_as_the_bundle_s(tmp_path):
+    """The card, its figures and its data are those of the weights in the bundle's folder."""
+    labels = {"PZ": 1, "TZ": 2}
+    bundle = tiny_bundles.make("acdc", tmp_path, labels=labels, in_channels=2)
+    (bundle / "docs").mkdir()
+    (bundle / "docs" / "figure.png").write_bytes(b"a figure of ACDC")
+    own = package(bundle, tmp_path / "own").folder
+    assert "ACDC" in (own / "docs" / "README.md").read_text(encoding="utf-8")
+    assert (own / "docs" / "figure.png").is_file()
+    weights = shutil.copy(bundle / "models" / "model.pt", tmp_path / "prostate.pt")
+    folder = package(bundle, tmp_path / "dist", weights=weights, name="prostate").folder
+    assert (folder.name, (folder / "volseg_prostate_0_3_2").is_dir()) == ("prostate_segmentation", True)
+    assert [path.name for path in (folder / "docs").iterdir()] == ["README.md"]
+    page = (folder / "docs" / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("# prostate_segmentation\n")
+    assert '| `labels` | {"PZ": 1, "TZ": 2} |' in page
+    assert "Nothing is known here of the data" in page
+    metadata = load(folder, "metadata")
+    assert metadata["label_classes"] == "single channel label map: 0 background, 1 PZ, 2 TZ"
+    assert metadata["data_source"] == "not told by who packed the weights"
+    (image,) = metadata["network_data_format"]["inputs"].values()
+    assert len(image["channel_def"]) == image["num_channels"] == 10
+    told = json.dumps(metadata) + page
+    assert "Bernard" not in told
+    assert "ventric" not in told
+    assert all(finding.passed for finding in verify(folder))
+
+
+def test_what_another_file_holds_is_packed_with_it(tmp_path, monkeypatch):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    network = json.loads((bundle / "inference.json").read_text(encoding="utf-8"))["network_def"]
+    (tmp_path / "networks.json").write_text(json.dumps({"mine": network}))
+    for kind in ("train", "inference"):
+        tiny_bundles.edit(bundle / f"{kind}.json", network_def=f"%{tmp_path / 'networks.json'}::mine")
+    folder = package(bundle, tmp_path / "dist").folder
+    for kind in ("train", "inference"):
+        assert load(folder, kind)["network_def"]["network"]["network"]["filters"] == [4, 8, 8, 8, 8]
+    with pytest.raises(DataError, match="a value from another file"):
+        package(bundle, tmp_path / "dist2", overrides={"network_def": "%nowhere.json::mine"})
 
 
 def test_a_bundle_without_a_page_and_a_name(tmp_path):

@@ -95,5 +95,5 @@ def test_two_packed_bundles_live_in_one_process_and_monai_loads_them(packed_once
     done = elsewhere("-c", LOAD_BOTH, str(packed_once["acdc"].parent), cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "acdc": ["volseg_acdc_0_3_2"],
-        "covid19_slices": ["volseg_covid19_slices_0_1_0"],
+        "covid19_slices": ["volseg_covid19_slices_0_1_1"],
     }

@@ -56,6 +56,11 @@ def test_a_zip_is_looked_into(packed_once):
     assert all(finding.passed for finding in verify(archive))
 
 
+def test_a_value_from_a_file_that_is_not_packed_is_told(packed):
+    change(packed, "inference", "network_def", "%bundles/options/networks.json::light")
+    assert "network_def names bundles/options/networks.json, outside the bundle" in told(packed, "paths")
+
+
 def test_nothing_of_a_bundle_runs_that_is_not_trusted(packed, tmp_path):
     mark = tmp_path / "mark"
     change(packed, "inference", "precision", f"$__import__('pathlib').Path({str(mark)!r}).touch() or 'fp32'")
