@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -26,6 +27,10 @@ NO_MEMORY = (
 NO_ANSWER = (
     *("connection closed by peer", "connection reset by peer", "remote process exited", "timed out waiting"),
     *("broken pipe", "collective operation timeout", "socket timeout"),
+)
+OTHER_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")  # of a convolution
+OTHER_SIZES = (
+    "Sizes of tensors must match except in dimension"  # of what a network joins after it has halved and doubled
 )
 GRACE = 10.0  # seconds from a signal to the end at the latest; Slurm and torchrun wait for 30
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -134,10 +139,25 @@ def explain(
         if _loader_ended(one, low):
             keys = _present(settings())
             return 1, f"a process that loads data was ended from outside, most likely for lack of memory. {keys}"
+        if isinstance(one, RuntimeError) and (misfit := _misfit(text, settings)):
+            return 2, misfit
         if _several() and _is_any(low, NO_ANSWER):
             why = text.strip().splitlines()[0][-160:]
             return 1, f"another process of this training has ended or no longer answers ({why}); its message says why"
     return None
+
+
+def _misfit(text: str, settings: Callable[[], Mapping[str, Any]]) -> str:
+    """What to do about images or windows that the network was not made for; "" of any other error."""
+    if found := OTHER_CHANNELS.search(text):
+        now = settings().get("in_channels", "not set")
+        told = f"a network that takes {found[1]} channels was given {found[2]}"
+        return f"{told}. Give --in_channels as many as each image has (now {now})"
+    if OTHER_SIZES in text:
+        now = settings().get("patch_size", "not set")
+        told = "the network cannot halve windows of this size as often as it does"
+        return f"{told}. Give --patch_size multiples of 32, or of 16 and 4 in bundles/covid19 (now {now})"
+    return ""
 
 
 def rank() -> int:

@@ -83,7 +83,7 @@ def check(
         if on_command_line():
             check_overrides(sys.argv[1:])
     with _gathered(problems):
-        if labels is not None and softmax:
+        if isinstance(labels, Mapping) and softmax:
             check_exclusive(labels)
     with _gathered(problems):
         if ckpt_dir is not None:

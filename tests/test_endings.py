@@ -63,6 +63,22 @@ def test_of_a_long_message_the_amount_is_kept():
     assert (code, text) == (1, "out of memory (MemoryError). Take smaller patches or a smaller network")
 
 
+def test_what_a_network_was_not_made_for_is_told_in_the_user_s_words():
+    """PyTorch's own errors, raised here."""
+    with pytest.raises(RuntimeError) as channels:
+        torch.nn.Conv2d(20, 4, 3)(torch.zeros(1, 40, 8, 8))
+    code, text = told(channels.value)
+    assert code == 2
+    assert text.startswith("a network that takes 20 channels was given 40. Give --in_channels")
+    with pytest.raises(RuntimeError) as sizes:
+        torch.cat([torch.zeros(1, 2, 13, 13), torch.zeros(1, 2, 12, 12)], dim=1)
+    code, text = told(sizes.value)
+    assert code == 2
+    assert "cannot halve windows of this size" in text
+    assert text.endswith("(now [160, 160, 1])")
+    assert told(RuntimeError("something else")) is None
+
+
 def test_a_full_disk_names_the_file_and_how_to_go_on():
     code, text = told(OSError(errno.ENOSPC, "No space left", "run/last.pt"), go_on="Resume it")
     assert code == 1
