@@ -142,6 +142,9 @@ class BundleRunner:
         if weights is not None and "checkpoint" not in parser:
             remedy = "Leave --weights out"
             raise DataError(Problem(str(self.config), "a bundle with weights", "one that has nothing to load", remedy))
+        if weights is not None and "checkpoint" in overrides:
+            remedy = "Leave one of the two out"
+            raise DataError(Problem("weights", "--weights, or --set checkpoint=...", "both", remedy))
         _check_overrides(parser, overrides)
         given = {
             "checkpoint": weights and str(weights),

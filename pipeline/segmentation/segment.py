@@ -22,7 +22,7 @@ from pipeline.segmentation.signals import Terminated, terminable, undisturbed
 from pipeline.segmentation.statistics import forget_statistics, read_statistics, save_statistics
 from pipeline.segmentation.steps import Settings, Steps
 from pipeline.segmentation.workplace import workplace, writing
-from pipeline.volumes import mask_name, names_of
+from pipeline.volumes import mask_name, names_of, suffix_of
 
 if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
@@ -223,6 +223,8 @@ def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings:
 def _check_output(items: Iterable[Mapping[str, Any]], output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise DataError(Problem(str(output), "a folder for the masks", "a file", "Name a folder"))
+    if not output.exists() and suffix_of(output):
+        raise DataError(Problem(str(output), "a folder for the masks", "the name of an image", "Name a folder"))
     problems = [
         Problem(str(name), "an output beside the image", "the image itself", "Choose another output folder")
         for item in items

@@ -8,6 +8,7 @@ import numpy as np
 
 Fault = tuple[str, str, str]  # what was expected, what was found, the remedy
 PLAUSIBLE_MM = (0.01, 50.0)
+FLOAT32 = float(np.finfo(np.float32).max)  # networks compute in it
 
 
 def shape_fault(shape: tuple[int, ...]) -> Fault | None:
@@ -50,6 +51,8 @@ def range_fault(low: float, high: float, bad: int) -> Fault | None:
     """What is wrong with an image of these values; `bad` is the number of voxels that are NaN or infinite."""
     if bad:
         return "finite intensities", f"{bad} voxels that are NaN or infinite", "Repair the file or leave it out"
+    if max(abs(low), abs(high)) > FLOAT32:
+        return "values that float32 can hold", f"{low:g} to {high:g}", "Repair the file or leave it out"
     if low == high:
         return "an image with contrast", f"the value {low:g} everywhere", "Check the export"
     return None

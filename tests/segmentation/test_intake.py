@@ -70,6 +70,12 @@ def constant(path: Path) -> None:
     acdc_like(path, np.full((16, 15, 4), 7, np.int16))
 
 
+def beyond_float32(path: Path) -> None:
+    voxels = VOXELS.astype(np.float64)
+    voxels[0, 0, 0] = 1e300
+    acdc_like(path, voxels)
+
+
 def metres(path: Path) -> None:
     acdc_like(path, VOXELS, spacing=(0.0015, 0.00125, 0.01))
 
@@ -108,6 +114,7 @@ def colour(path: Path) -> None:
     (not_a_number, "found 2 voxels that are NaN or infinite"),
     (constant, "found the value 7 everywhere"),
     (zero_spacing, "found 1.5 x 1.25 x 0"),
+    (beyond_float32, "values that float32 can hold, found 0 to 1e+300"),
     (metres, "voxels of 0.01 to 50 mm, found 0.0015 x 0.00125 x 0.01 mm. Look whether the header counts in metres"),
     (micrometres, "voxels of 0.01 to 50 mm, found 1500 x 1250 x 10000 mm"),
     (five_axes, "shape 4 x 4 x 3 x 2 x 2"),

@@ -286,6 +286,7 @@ def test_a_packed_bundle_keeps_its_configuration_in_configs(tmp_path: Path, bund
     ({"overrides": {"inferrer#overlap": 0.5}}, "Did you mean 'inferer'"),
     ({"device": "cuda:77"}, "torch.device('cuda:77'): expected a device of this machine"),
     ({"overrides": {"checkpoint": []}}, "checkpoint: expected trained weights, found none"),
+    ({"weights": "a.pt", "overrides": {"checkpoint": ["b.pt"]}}, "--weights, or --set checkpoint=..., found both"),
     ({"device": "quantum"}, "torch.device('quantum'): expected a device of this machine"),
 ])  # fmt: skip
 def test_bad_requests_are_one_line(tmp_path: Path, bundle: Path, options: dict[str, Any], message: str) -> None:
@@ -295,6 +296,15 @@ def test_bad_requests_are_one_line(tmp_path: Path, bundle: Path, options: dict[s
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert visible(tmp_path / "out") == [] if (tmp_path / "out").exists() else True
+
+
+def test_an_output_called_like_an_image_is_no_folder(tmp_path: Path, bundle: Path) -> None:
+    image = acdc_like(tmp_path / "a.nii.gz", VALUES)
+    with pytest.raises(
+        DataError, match=r"a_mask\.nii\.gz: expected a folder for the masks, found the name of an image"
+    ):
+        run(image, tmp_path / "a_mask.nii.gz", bundle)
+    assert not (tmp_path / "a_mask.nii.gz").exists()
 
 
 @pytest.mark.parametrize("content", ["other network", "text"])
