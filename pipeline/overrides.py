@@ -118,7 +118,7 @@ _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "patch_size": ("three whole numbers of voxels, such as [128, 128, 16]", _is_size),
     "spacing": ("three distances in mm, -1 for one that stays, such as [1.5, 1.5, -1]", _is_spacing),
     "labels": ("structures with their numbers, such as {'RV': 1, 'LV': 2}", _are_labels),
-    "learning_rate": ("a number above 0", lambda rate: isinstance(rate, int | float) and rate > 0),
+    "learning_rate": ("a number, 0 or more", lambda rate: isinstance(rate, int | float) and rate >= 0),
     **dict.fromkeys(("epochs", "batch_size", "crops_per_case", "val_interval", "in_channels"), _whole(1)),
     **dict.fromkeys(("neighbours", "num_workers", "seed"), _whole(0)),
     "single_piece": ("a list of structures", lambda names: isinstance(names, list | tuple)),

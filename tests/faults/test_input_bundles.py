@@ -161,7 +161,7 @@ SEGMENTS = [
         "a setting of a wrong type",
         f"{SEGMENT} --set spacing=fine",
         REFUSED,
-        "expected an entry 'preprocessing' that can be built, found ValueError: could not convert string to float",
+        "spacing: expected three distances in mm, -1 for one that stays, such as [1.5, 1.5, -1], found 'fine'.",
         nothing,
         ["--set", "spacing=fine"],
     ),
