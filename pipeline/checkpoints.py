@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ EARLIER_FILE = "last_prev.pt"
 BEST_FILE = "model.pt"
 FINAL_FILE = "model_final.pt"
 PREVIOUS_FILE = "model_prev.pt"
+HEADS = re.compile(r"\b(deep_supervision_heads|super_head)\.")  # of MONAI's DynUNet
 
 
 class Checkpoints:
@@ -196,6 +198,8 @@ def digest(datalist: str | os.PathLike) -> str:
 def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.Module:
     """Load a model.pt into `network`, strictly, without executing anything that the file may contain.
 
+    Heads of deep supervision, which serve a training alone, are left out where the network has none.
+
     Raises:
         DataError: the file is missing, is no file of weights, or belongs to another network.
     """
@@ -203,8 +207,9 @@ def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.
     if not path.is_file():
         remedy = "Train first (README), or give the weights of a finished run, RUN/models/model.pt"
         raise DataError(Problem(str(path), "a file of weights", "none", remedy))
-    state = load_file(path)
-    load_state(getattr(network, "module", network), state.get("model", state), path)
+    inner, state = getattr(network, "module", network), load_file(path)
+    own, state = inner.state_dict(), state.get("model", state)
+    load_state(inner, {key: value for key, value in state.items() if key in own or not HEADS.search(key)}, path)
     return network
 
 

@@ -120,7 +120,7 @@ _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "labels": ("structures with their numbers, such as {'RV': 1, 'LV': 2}", _are_labels),
     "learning_rate": ("a number, 0 or more", lambda rate: isinstance(rate, int | float) and rate >= 0),
     **dict.fromkeys(("epochs", "batch_size", "crops_per_case", "val_interval", "in_channels"), _whole(1)),
-    **dict.fromkeys(("neighbours", "num_workers", "seed"), _whole(0)),
+    **dict.fromkeys(("neighbours", "num_workers", "seed", "deep_supervision"), _whole(0)),
     "single_piece": ("a list of structures", lambda names: isinstance(names, list | tuple)),
     "mirror_axes": ("a list of the axes 0, 1 and 2", _each(lambda axis: axis in (0, 1, 2))),
 }

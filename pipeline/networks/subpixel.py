@@ -30,9 +30,15 @@ class Subpixel(nn.Module):
         self.factor = factor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (B, classes, X, Y, Z) of `x` (B, C, X, Y, Z)."""
+        """Logits (B, classes, X, Y, Z) of `x` (B, C, X, Y, Z); (B, N, classes, X, Y, Z) of a network with N answers."""
         coarse = _by_slice(x, lambda slices: F.pixel_unshuffle(slices, self.factor))
-        return _by_slice(self.network(coarse), lambda slices: F.pixel_shuffle(slices, self.factor))
+        answer = self.network(coarse)
+        if answer.ndim > x.ndim:  # MONAI's DynUNet with deep supervision, while it trains
+            return torch.stack([self._spread(one) for one in answer.unbind(1)], dim=1)
+        return self._spread(answer)
+
+    def _spread(self, coarse: torch.Tensor) -> torch.Tensor:
+        return _by_slice(coarse, lambda slices: F.pixel_shuffle(slices, self.factor))
 
 
 def _by_slice(x: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -6,6 +6,7 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from image_files import acdc_like
@@ -117,6 +118,26 @@ def test_weights_of_another_plan_are_refused(tmp_path):
         torch.save(flat.state_dict(), tmp_path / "flat.pt")
         with pytest.raises(DataError, match="weights of this network_def"):
             load_weights(slab, tmp_path / "flat.pt")
+
+
+def test_deep_supervision_is_one_key_of_a_training_and_nothing_of_what_uses_its_weights(bundle, tmp_path):
+    from pipeline.segmentation import segment
+
+    filters = {"network_def#network#network#filters": [4, 8, 8, 8, 8]}
+    workflow = bundle("train", **filters, deep_supervision=2, epochs=1)
+    workflow.run()
+    workflow.finalize()
+    weights = tmp_path / "run" / "models" / "model.pt"
+    assert any("deep_supervision_heads.1" in key for key in torch.load(weights, weights_only=True))
+    image = acdc_like(tmp_path / "a.nii.gz", torch.randn(40, 36, 10).mul(100).short().numpy())
+    masks = []
+    for heads in (0, 2):
+        settings = {"bundle": REPOSITORY / "bundles" / "acdc", "weights": weights, "progress": False}
+        overrides = {**filters, "patch_size": [48, 48, 1], "precision": "fp32", "deep_supervision": heads}
+        summary = segment(image, tmp_path / f"out{heads}", **settings, overrides=overrides)
+        assert [case.reason for case in summary.cases] == [""]
+        masks.append(read_mask(summary.cases[0].mask))
+    assert np.array_equal(*masks)
 
 
 def test_one_override_trains_the_bundle_and_segments_with_it(bundle, tmp_path):

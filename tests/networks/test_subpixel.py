@@ -29,6 +29,17 @@ def test_a_network_that_changes_nothing_gives_back_every_pixel_in_its_slice(fact
     assert torch.equal(Subpixel(Spy(), factor=factor)(x), x)
 
 
+def test_several_answers_are_spread_each_by_itself():
+    """As DynUNet gives them with deep supervision while it trains; afterwards there is one."""
+    options = {"filters": [4, 8, 8], "norm_name": ("INSTANCE", {"affine": True}), "deep_supervision": True}
+    network = DynUNet(3, 4, 8, [[3, 3, 1]] * 3, [[1, 1, 1], [2, 2, 1], [2, 2, 1]], [[2, 2, 1]] * 2, **options)
+    model = Adapter(Subpixel(network), multiple=[8, 8, 1])
+    x = torch.randn(2, 1, 22, 16, 3)
+    answers = model.train()(x)
+    assert answers.shape == (2, 2, 2, 22, 16, 3)
+    assert torch.equal(model.eval()(x), answers[:, 0])
+
+
 def test_slices_are_answered_one_by_one_and_every_pixel_has_a_logit_of_its_own():
     torch.manual_seed(0)
     network = DynUNet(
