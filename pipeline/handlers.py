@@ -18,6 +18,7 @@ from monai.engines import IterationEvents
 from monai.handlers import ValidationHandler
 from tqdm import tqdm
 
+from pipeline import endings
 from pipeline.endings import TrainingError
 from pipeline.files import write_text
 
@@ -27,7 +28,8 @@ logger = logging.getLogger("pipeline")
 class Randomness:
     """Renew every random generator from (seed, epoch) at each epoch's start, and restart the data loader with it.
 
-    Resumed and uninterrupted runs then agree. Attach to a MONAI trainer whose dataset is a SeededCacheDataset.
+    Resumed and uninterrupted runs then agree. Of several processes (torchrun) each draws differently, or a random
+    sampler would give all of them the same cases. Attach to a MONAI trainer whose dataset is a SeededCacheDataset.
     """
 
     def __init__(self, seed: int) -> None:
@@ -39,7 +41,8 @@ class Randomness:
 
     def __call__(self, engine: Engine) -> None:
         """Seed torch, numpy and random; tell the dataset its epoch; make a fresh iterator."""
-        epoch_seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
+        own = [endings.rank()] if endings.rank() else []
+        epoch_seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, *own]).generate_state(1)[0])
         torch.manual_seed(epoch_seed)
         np.random.seed(epoch_seed)
         random.seed(epoch_seed)

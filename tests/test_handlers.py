@@ -92,6 +92,22 @@ def test_another_seed_sees_other_samples():
     assert one != other
 
 
+def test_each_process_draws_differently_and_the_first_as_if_alone(monkeypatch):
+    def drawn(**environment):
+        monkeypatch.delenv("RANK", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        numbers = []
+        engine = trainer([Randomness(3)])
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda: numbers.append(torch.rand(1).item()))
+        engine.run()
+        return numbers
+
+    alone, first, second = drawn(), drawn(RANK="0"), drawn(RANK="1")
+    assert first == alone
+    assert not set(first) & set(second)
+
+
 def test_a_non_finite_loss_stops_before_the_step_and_names_the_cases():
     engine = trainer([StopOnNonFiniteLoss()], loss=lambda pred, label: pred.mean() * math.nan)
     before = engine.network.weight.clone()
