@@ -77,11 +77,11 @@ def relabel_item(
         return np.where(array == 255, wanted[0][0], 0)
     if not item.get("listed"):
         return array
-    known = {0, *(number for numbers in item["listed"].values() for number in numbers)}
-    if foreign := sorted(set(np.unique(array).tolist()) - known):
-        found = ", ".join(f"{number:g}" for number in foreign[:5])
+    known = sorted({0, *(number for numbers in item["listed"].values() for number in numbers)})
+    if (foreign := ~members(array, known)).any():
+        found = ", ".join(f"{number:g}" for number in np.unique(array[foreign])[:5])
         remedy = "Name them in the list's labels, or the item's structures"
-        raise DataError(Problem(source, f"only the listed labels {sorted(known)}", found, remedy))
+        raise DataError(Problem(source, f"only the listed labels {known}", found, remedy))
     return relabel(array, item["listed"], labels, source=source)
 
 
