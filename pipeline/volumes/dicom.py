@@ -86,7 +86,7 @@ def _one_series(folder: Path) -> list[str]:
         raise DataError(Problem(str(folder), "a readable DICOM series", found, "Ask for the right to read them"))
     reader = SimpleITK.ImageSeriesReader
     every = {uid: reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in reader.GetGDCMSeriesIDs(str(folder))}
-    images = {uid: [name for name in names if _is_image(Path(name))] for uid, names in every.items()}
+    images = {uid: [name for name in names if not _has_no_pixels(_class_of(name))] for uid, names in every.items()}
     series = {uid: names for uid, names in images.items() if names}
     if not series:
         raise DataError(Problem(str(folder), "a DICOM series", "none", "Give the folder that holds the slices"))
@@ -159,10 +159,19 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_image(file: Path) -> bool:
-    """Whether a file is DICOM and, by the class of object that its meta information names, may hold pixels."""
-    with suppress(PermissionError), file.open("rb") as stream:
+    kind = _class_of(file)
+    return kind is not None and not _has_no_pixels(kind)
+
+
+def _class_of(file: str | Path) -> str | None:
+    """The class of object that a DICOM file's meta information names, "" where it names none; None of another file."""
+    with suppress(PermissionError), open(file, "rb") as stream:
         start = stream.read(META)
-        kind = re.search(rb"\x02\x00\x02\x00UI..([0-9.]+)", start, re.DOTALL)
-        told = kind[1].decode() if kind else ""
-        return start[128:132] == b"DICM" and told != RAW_DATA and not told.startswith(WITHOUT_PIXELS)
-    return False
+        if start[128:132] == b"DICM":
+            found = re.search(rb"\x02\x00\x02\x00UI..([0-9.]+)", start, re.DOTALL)
+            return found[1].decode() if found else ""
+    return None
+
+
+def _has_no_pixels(kind: str | None) -> bool:
+    return kind is not None and (kind == RAW_DATA or kind.startswith(WITHOUT_PIXELS))
