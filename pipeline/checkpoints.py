@@ -90,15 +90,9 @@ class Checkpoints:
             logger.info("nothing to resume in %s: starting from the beginning", self.folder)
             return False
         saved = state.get("identity") or {}
-        common = set(saved) & set(self.identity)  # what a state of an earlier version does not tell is not asked
-        other = [
-            key for key in self.identity if (saved.get(key) != self.identity[key] if key in common else not common)
-        ]
-        if other:
-            wanted, found = (
-                _sentence({key: one[key] for key in other if key in one}) for one in (self.identity, saved)
-            )
+        if other := _differing(saved, self.identity):
             remedy = "Resume it with its own data and settings, or give another --output_dir"
+            wanted, found = _sentence(self.identity, other), _sentence(saved, other)
             raise DataError(Problem(str(path), f"a run with {wanted}", f"one with {found}", remedy))
         load_state(self.network, state["model"], path)
         for name, item in self.objects.items():
@@ -225,5 +219,12 @@ def load_state(network: torch.nn.Module, state: Mapping[str, torch.Tensor], path
     network.load_state_dict(state)
 
 
-def _sentence(identity: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in identity.items()) or "unknown data"
+def _differing(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Keys in which two identities differ; what a state of an earlier version does not tell is not asked."""
+    if not set(saved) & set(own):
+        return list(own)
+    return [key for key in own if key in saved and saved[key] != own[key]]
+
+
+def _sentence(identity: Mapping[str, Any], keys: list[str]) -> str:
+    return ", ".join(f"{key} {identity[key]}" for key in keys if key in identity) or "unknown data"
