@@ -28,10 +28,9 @@ NO_ANSWER = (
     *("connection closed by peer", "connection reset by peer", "remote process exited", "timed out waiting"),
     *("broken pipe", "collective operation timeout", "socket timeout"),
 )
-OTHER_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")  # of a convolution
-OTHER_SIZES = (
-    "Sizes of tensors must match except in dimension"  # of what a network joins after it has halved and doubled
-)
+# what PyTorch says of a convolution, and of what a network joins after it has halved and doubled
+OTHER_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+OTHER_SIZES = "Sizes of tensors must match except in dimension"
 GRACE = 10.0  # seconds from a signal to the end at the latest; Slurm and torchrun wait for 30
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -18,8 +18,7 @@ from monai.engines import IterationEvents
 from monai.handlers import ValidationHandler
 from tqdm import tqdm
 
-from pipeline import endings
-from pipeline.endings import TrainingError
+from pipeline.endings import TrainingError, rank
 from pipeline.files import write_text
 
 logger = logging.getLogger("pipeline")
@@ -41,7 +40,7 @@ class Randomness:
 
     def __call__(self, engine: Engine) -> None:
         """Seed torch, numpy and random; tell the dataset its epoch; make a fresh iterator."""
-        own = [endings.rank()] if endings.rank() else []
+        own = [rank()] if rank() else []
         epoch_seed = int(np.random.SeedSequence([self.seed, engine.state.epoch, *own]).generate_state(1)[0])
         torch.manual_seed(epoch_seed)
         np.random.seed(epoch_seed)

@@ -56,13 +56,13 @@ def unusable(given: Mapping[str, Any], config: Mapping[str, Any]) -> list[Proble
         if isinstance(config.get(key), bool):
             expected, usable = "true or false", _is_boolean
         if isinstance(value, str) and value.startswith("%"):
-            problems += _missing_reference(name, value)
+            problems += missing_reference(name, value)
         elif not (isinstance(value, str) and value[:1] in ("$", "@")) and not usable(value):
             problems.append(Problem(name, expected, repr(value), "Give another value"))
     return problems
 
 
-def _missing_reference(name: str, text: str) -> list[Problem]:
+def missing_reference(name: str, text: str) -> list[Problem]:
     """What is wrong with `%FILE` or `%FILE::KEY`, MONAI's way to take a value from another file."""
     from monai.bundle import ConfigParser
 

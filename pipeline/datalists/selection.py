@@ -99,7 +99,7 @@ def _numbers_listed(datalist: dict[str, Any]) -> dict[str, list[int]]:
     return {name: n if isinstance(n, list) else [n] for name, n in labels.items() if n != 0}
 
 
-def _join(item: dict[str, Any], dataset_dir: str | os.PathLike, listed: dict[str, list[int]] | None) -> dict[str, Any]:
+def _join(item: dict[str, Any], dataset_dir: str | os.PathLike, listed: dict[str, list[int]]) -> dict[str, Any]:
     images = [full_path(path, dataset_dir) for path in names_of(item["image"])]
     joined = {**item, "image": images if isinstance(item["image"], list) else images[0]}
     if item.get("label"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,9 +48,8 @@ def pair_folders(
         dataset_dir: what the datalist's paths are relative to; default: the folder of the list.
         section, fold: which items of the datalist; with `fold` its validation side.
         labels: name -> number (or numbers); where the datalist has these names, its numbers are those of the true
-            masks. Default: the datalist's, or in a folder of masks the values found ("label
-            1", ...; RV, MYO and LV where all files are named as ACDC's; "foreground" where they are black and white
-            pictures).
+            masks. Default: the datalist's, or in a folder of masks the values found ("label 1", ...; RV, MYO and LV
+            where all files are named as ACDC's; "foreground" where they are black and white pictures).
 
     Returns:
         Cases as `score_cases` takes them, pred None where there is none; and the labels without background.
@@ -145,8 +144,7 @@ def _acdc_facts(path: Path, patient: str, frame: int) -> dict[str, str]:
     return {"patient": patient, "phase": phase, "group": facts.get("Group", ""), **case}
 
 
-def _labels_found(items: Iterable[Mapping[str, Any]]) -> dict[str, int | list[int]]:
-    items = list(items)
+def _labels_found(items: list[dict[str, Any]]) -> dict[str, int | list[int]]:
     values: set[float] = set()
     pictures = True
     for item in items:

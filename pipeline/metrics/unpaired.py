@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import datalists, volumes
-from pipeline.datalists.datalist import name_of
+from pipeline.datalists.datalist import case_name, name_of
 from pipeline.metrics.pairing import JPEG, image_files, item_names, pred_names
 
 DERIVED = ("_preview", "_entropy", "_instances")  # what `volseg segment` lays beside a mask
@@ -27,13 +27,15 @@ def unpaired(pred_dir: str | Path, truth: str | Path, cases: Sequence[Mapping[st
 
     def left(folder: str | Path) -> list[Path]:
         found = [path for path in image_files(Path(folder)) if pictures or not volumes.is_picture(path)]
-        found = [path for path in found if not path.name.lower().endswith(JPEG) and not _is_derived(path)]
+        found = [
+            path for path in found if not path.name.lower().endswith(JPEG) and not case_name(path).endswith(DERIVED)
+        ]
         return [path for path in found if path.resolve() not in used]
 
     surplus = [path for path in left(pred_dir) if others.isdisjoint(pred_names(path, Path(pred_dir)))]
     told = [f"masks of no case, not scored: {_first(surplus)}"] if surplus else []
     if Path(truth).is_dir() and Path(truth).resolve() != Path(pred_dir).resolve():
-        beside = [path for path in left(truth) if not path.name.split(".")[0].endswith("_4d")]
+        beside = [path for path in left(truth) if not case_name(path).endswith("_4d")]
         told += [f"beside the true masks and called otherwise, not scored: {_first(beside)}"] if beside else []
     return told
 
@@ -47,10 +49,6 @@ def _names_listed(datalist: str | Path) -> set[str]:
 
 def _files(case: Mapping[str, Any]) -> Iterable[str]:
     return (case[key] for key in ("pred", "label", "image") if isinstance(case.get(key), str))
-
-
-def _is_derived(path: Path) -> bool:
-    return path.name[: len(path.name) - len(volumes.suffix_of(path))].endswith(DERIVED)
 
 
 def _first(paths: Sequence[Path]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from pipeline.errors import DataError, Problem
+from pipeline.errors import DataError
+from pipeline.overrides import missing_reference
 
 OURS = "pipeline"
 DOTTED = re.compile(rf"\b{OURS}(?:\.\w+)+")
@@ -32,7 +32,7 @@ def strings(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield place, config
 
 
-def mapped(config: Any, change: Callable[[str], str]) -> Any:
+def mapped(config: Any, change: Callable[[str], Any]) -> Any:
     """The configuration with `change(text)` instead of each text."""
     if isinstance(config, dict):
         return {key: mapped(value, change) for key, value in config.items()}
@@ -41,28 +41,25 @@ def mapped(config: Any, change: Callable[[str], str]) -> Any:
     return change(config) if isinstance(config, str) else config
 
 
-def with_files(config: Any, *, root: Path = Path()) -> Any:
+def with_files(config: Any) -> Any:
     """The configuration with the content of other files where it names them (`%FILE::KEY`), as MONAI puts it in.
+
+    What a text takes from its own file (`%run`) stays: MONAI's `resolve_macro_and_relative_ids` would copy that, too.
 
     Raises:
         DataError: no such file or key.
     """
+    return mapped(config, _from_file)
+
+
+def _from_file(text: str) -> Any:
     from monai.bundle import ConfigParser
 
-    if isinstance(config, dict):
-        return {key: with_files(value, root=root) for key, value in config.items()}
-    if isinstance(config, list):
-        return [with_files(value, root=root) for value in config]
-    if not (isinstance(config, str) and config.startswith("%")):
-        return config
-    file, key = ConfigParser.split_path_id(config[1:])
-    if not file:
-        return config
-    try:
-        return with_files(ConfigParser(ConfigParser.load_config_file(str(root / file)))[key], root=root)
-    except (OSError, KeyError, ValueError) as error:
-        remedy = "Name a file and a key of it, such as %bundles/options/networks.json::unet_3d"
-        raise DataError(Problem(config, "a value from another file", f"{error}", remedy)) from error
+    if not (file := other_file(text)):
+        return text
+    if problems := missing_reference(text, text):
+        raise DataError(problems)
+    return with_files(ConfigParser(ConfigParser.load_config_file(file))[ConfigParser.split_path_id(text[1:])[1]])
 
 
 def other_file(text: str) -> str:

@@ -110,16 +110,21 @@ def _cases_of(path: Path, hidden: Path | None) -> list[dict[str, Any]]:
         return _cases_of_list(path)
     if not path.is_dir():
         return list_images(path)
+    return _cases_of_folder(path, hidden)
+
+
+def _cases_of_folder(path: Path, hidden: Path | None) -> list[dict[str, Any]]:
     if (path / "datalist.json").is_file():
         logger.warning("%s is not used: name it, in place of its folder, to segment its cases", path / "datalist.json")
     without = [hidden] if hidden else []
-    without += {file.parent for file in files_below(path, without=without) if _tells_of_masks(file)} - {path}
-    folders = sorted({file.parent for file in files_below(path, without=without)})
-    series = [folder for folder in folders if is_series_folder(folder)]
-    names = ["_".join(folder.relative_to(path).parts) or path.resolve().name for folder in series]
-    found = [{"image": str(folder), "case": name} for folder, name in zip(series, names, strict=True)]
+    files = files_below(path, without=without)
+    earlier = {file.parent for file in files if _tells_of_masks(file)} - {path}
+    folders = {file.parent for file in files if earlier.isdisjoint(file.parents)}
+    series = {folder for folder in folders if is_series_folder(folder)}
+    names = {folder: "_".join(folder.relative_to(path).parts) or path.resolve().name for folder in sorted(series)}
+    found = [{"image": str(folder), "case": name} for folder, name in names.items()]
     try:
-        images = list_images(path, without=without)
+        images = list_images(path, without=[*without, *earlier])
     except DataError:
         if found:
             return found

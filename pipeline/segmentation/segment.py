@@ -201,9 +201,8 @@ class _Run:
             cases = {result.case: {"image": result.image, "mask": result.mask, **result.volumes} for result in measured}
             save_statistics(path, cases, self.runner.labels, by_way_of=self.scratch)
         else:
-            forget_statistics(
-                path, [result.case for result in results if result.outcome == DONE], by_way_of=self.scratch
-            )
+            replaced = [result.case for result in results if result.outcome == DONE]
+            forget_statistics(path, replaced, by_way_of=self.scratch)
 
 
 def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings: Settings) -> list[dict[str, Any]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.files import read_entry
+from pipeline.files import read_entry, read_json
 from pipeline.segmentation.workplace import write_json
 from pipeline.structures import Labels, count_voxels, members, numbers_of
 from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing, trimmed
@@ -98,7 +97,7 @@ def forget_statistics(path: str | Path, cases: Iterable[str], *, by_way_of: str 
     """Take the entries of these cases out of statistics.json, where there is one."""
     found = read_statistics(path)
     if stale := set(cases) & set(found):
-        content = json.loads(Path(path).read_text())
+        content = read_json(path)
         content["cases"] = {case: entry for case, entry in found.items() if case not in stale}
         write_json(path, content, by_way_of=by_way_of)
 

@@ -229,7 +229,7 @@ class Steps:
         if (sha256 := run["weights"]["sha256"]) not in (None, self.runner.weights_sha256):
             return f"made by other weights, {sha256[:12]}; --overwrite does it again"
         was, now = (_as_json(one) for one in (run["options"].get("overrides", {}), self.settings.overrides))
-        if other := sorted(key for key in {*was, *now} if was.get(key, _as_json) != now.get(key, _as_json)):
+        if other := sorted(key for key in {*was, *now} if was.get(key) != now.get(key)):
             return f"made with another --set of {', '.join(other)}; --overwrite does it again"
         return ""
 

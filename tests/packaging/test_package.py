@@ -153,7 +153,7 @@ def test_what_another_file_holds_is_packed_with_it(tmp_path, monkeypatch):
     folder = package(bundle, tmp_path / "dist").folder
     for kind in ("train", "inference"):
         assert load(folder, kind)["network_def"]["network"]["network"]["filters"] == [4, 8, 8, 8, 8]
-    with pytest.raises(DataError, match="a value from another file"):
+    with pytest.raises(DataError, match=r"a file that is there, found nowhere\.json"):
         package(bundle, tmp_path / "dist2", overrides={"network_def": "%nowhere.json::mine"})
 
 

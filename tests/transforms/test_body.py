@@ -1,12 +1,17 @@
 """The box around the body."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from image_files import acdc_like
+from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from pipeline.transforms import CropToBodyd, HounsfieldWindowd
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 AIR, LUNG, MUSCLE, SPLEEN, CONTRAST, TABLE = -1000, -800, 50, 120, 320, 200
 
 
@@ -36,10 +41,14 @@ def test_the_box_holds_the_whole_body_and_little_else():
     assert (start[2], image.shape[3]) == (0, 12)
 
 
+@pytest.mark.parametrize("config", ["train", "inference"])
 @pytest.mark.parametrize("window", [(-1250, 250), (-160, 240), (0, 80), (200, 2000)])
-def test_the_box_is_that_of_the_body_whatever_window_follows(window):
+def test_the_bundle_crops_to_the_body_whatever_its_window(config, window, tmp_path):
     """In a window of soft tissue the vessel alone is bright: it is not the body."""
-    out = HounsfieldWindowd("image", window=window)({"image": cropped(scan())})["image"]
+    image = acdc_like(tmp_path / "ct.nii.gz", scan()[0].numpy(), spacing=(1.0, 1.0, 5.0))
+    parser = ConfigParser(ConfigParser.load_config_file(str(REPOSITORY / "bundles" / "covid19" / f"{config}.json")))
+    parser.update({"hu_window": list(window), "spacing": [1.0, 1.0, 5.0]})
+    out = parser.get_parsed_content("preprocessing")({"image": str(image), "case": "ct"})["image"]
     assert out.shape == cropped(scan()).shape
     assert (cropped(scan()) == SPLEEN).sum() == (scan() == SPLEEN).sum()
 
