@@ -4,6 +4,7 @@ from pipeline.losses.active_contour import ActiveContourLoss
 from pipeline.losses.combo import ComboLoss
 from pipeline.losses.compound import CompoundLoss
 from pipeline.losses.consistency import ConsistencyLoss
+from pipeline.losses.deep_supervision import DeepSupervision
 from pipeline.losses.dice_ce import DiceCELoss
 from pipeline.losses.distance_field import TruthDistanced, TruthFieldHandler, distance_field
 from pipeline.losses.distance_penalised_ce import DistancePenalisedCELoss
@@ -20,6 +21,7 @@ __all__ = [
     "ComboLoss",
     "CompoundLoss",
     "ConsistencyLoss",
+    "DeepSupervision",
     "DiceCELoss",
     "DistancePenalisedCELoss",
     "ExponentialLogarithmicLoss",

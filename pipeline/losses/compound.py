@@ -29,10 +29,6 @@ class CompoundLoss(nn.Module):
     Where a term depends on the epoch or is balanced, `set_epoch` must be called at each epoch's start; the handler
     pipeline.losses.LossSchedule does it, and a forward pass without it raises RuntimeError.
 
-    A network with deep supervision gives several answers while it trains, (B, N, C, ...), the finest first. Each is
-    compared with the target; it weighs half as much as the one before, as in nnU-Net (Isensee et al., Nature Methods
-    18, 2021), and the sum is divided by that of the weights.
-
     Args:
         terms: one dictionary for each term:
             loss: a module, called as loss(input, target); it may be a CompoundLoss itself.
@@ -83,14 +79,11 @@ class CompoundLoss(nn.Module):
         """The weighted sum, a scalar; 0 (with zero gradients) where no term counts in this epoch.
 
         Args:
-            input, target: as the terms want them; an input of one more axis than the target holds several answers.
+            input, target: as the terms want them.
             **given: image and predict, for terms that look at the image (see ImageLoss).
         """
         if self.epoch < 1 and any(map(_scheduled, self.settings)):
             raise RuntimeError("the loss does not know its epoch: add pipeline.losses.LossSchedule to the handlers")
-        if input.ndim > target.ndim:
-            answers = [(0.5**rank, self(one, target, **given)) for rank, one in enumerate(input.unbind(1))]
-            return sum(weight * value for weight, value in answers) / sum(weight for weight, _ in answers)
         context = {**(self.context or {}), **given}
         total, first = None, None
         for index, loss in enumerate(self.losses):

@@ -11,6 +11,7 @@ from monai.utils import CommonKeys
 
 from pipeline.losses.common import ImageLoss
 from pipeline.losses.compound import CompoundLoss
+from pipeline.losses.deep_supervision import finest
 
 
 class LossSchedule:
@@ -48,7 +49,7 @@ class LossSchedule:
 
     def _provide(self, engine: Engine) -> None:
         def predict(image: torch.Tensor, network: torch.nn.Module | None = None) -> torch.Tensor:
-            return engine.inferer(image, engine.network if network is None else network)
+            return finest(engine.inferer(image, engine.network if network is None else network), image)
 
         context = {"image": engine.state.output[CommonKeys.IMAGE], "predict": predict}
         for module in self.watching:

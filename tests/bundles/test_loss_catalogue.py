@@ -162,3 +162,15 @@ def test_a_bundle_trains_with_an_entry_named_on_its_command_line(bundle, tmp_pat
     ]
     assert len(losses) == 4
     assert losses[-1] < losses[1], "from the second epoch on all terms count"
+
+
+@pytest.mark.parametrize("entry", ["combo", "consistency", "mumford_shah"])
+def test_deep_supervision_goes_with_any_loss(bundle, tmp_path, entry):
+    workflow = bundle("train", epochs=2, deep_supervision=2, loss=f"%{CATALOGUE}::{entry}", val_interval=2)
+    workflow.run()
+    workflow.finalize()
+    assert (tmp_path / "run" / "models" / "model_final.pt").is_file()
+    network = workflow.parser.get_parsed_content("network")
+    heads = [p for name, p in network.named_parameters() if "deep_supervision_heads" in name]
+    assert len(heads) >= 4
+    assert all(float(p.grad.abs().max()) > 0 for p in heads), "each answer teaches"

@@ -163,6 +163,15 @@ def test_the_supervised_part_is_whatever_loss_was_chosen(bundle, tmp_path):
     assert np.isfinite(losses).all()
 
 
+def test_several_answers_learn_from_unlabelled_images_too(bundle):
+    workflow = train(bundle, deep_supervision=2, epochs=2, val_interval=2)
+    loss = workflow.parser.get_parsed_content("train#trainer").loss_function
+    assert type(loss.loss) is type(workflow.parser.get_parsed_content("semi_loss"))
+    student = workflow.parser.get_parsed_content("network")
+    heads = [p for name, p in student.named_parameters() if "deep_supervision_heads" in name]
+    assert all(float(p.grad.abs().max()) > 0 for p in heads)
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_with_its_teacher(bundle, tmp_path):
     whole = train(bundle, output_dir=str(tmp_path / "whole"))

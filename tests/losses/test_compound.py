@@ -8,7 +8,6 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
-from monai.losses import DeepSupervisionLoss, DiceCELoss
 from torch import nn
 
 from pipeline.losses.common import ImageLoss
@@ -172,20 +171,6 @@ def test_items_without_a_label_are_left_out_where_asked():
     target[1] = 255
     assert float(loss(x, target)) == 10 * 3
     assert supervised.asked == 1
-
-
-def test_of_several_answers_each_counts_half_of_the_one_before():
-    answers = torch.stack([1.0 * INPUT, 3.0 * INPUT, 5.0 * INPUT], dim=1)
-    loss = CompoundLoss([{"loss": Constant(2.0)}])
-    assert float(loss(answers, TARGET)) == pytest.approx(2 * (1 + 3 / 2 + 5 / 4) / (1 + 1 / 2 + 1 / 4))
-
-
-def test_deep_supervision_is_monai_s_divided_by_its_weights():
-    torch.manual_seed(0)
-    answers, target = torch.randn(2, 3, 4, 8, 8), torch.randint(0, 4, (2, 1, 8, 8))
-    term = DiceCELoss(softmax=True, to_onehot_y=True)
-    expected = DeepSupervisionLoss(term, weight_mode="exp")(list(answers.unbind(1)), target) / 1.75
-    assert float(CompoundLoss([{"loss": term}])(answers, target)) == pytest.approx(float(expected), rel=1e-6)
 
 
 class Watching(ImageLoss):
