@@ -93,11 +93,65 @@ def test_unlabelled_images_come_from_the_list_and_from_a_folder(arguments, phant
     assert str(scans / "another.nii.gz") in found
 
 
+@pytest.fixture
+def many(tmp_path):
+    """A list with patients on every side, "unlabelled" images of each, and a folder that holds more of them."""
+    home = tmp_path / "many"
+    for folder in ("images", "more", "more/p9", "p9"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+
+    def file(path):
+        (home / path).touch()
+        return path
+
+    def labelled(patient, **more):
+        image, label = (file(f"images/{patient}_{kind}.nii.gz") for kind in ("a", "a_gt"))
+        return {"image": image, "label": label, "patient": patient, **more}
+
+    content = {
+        "training": [labelled(f"p{i}", fold=i % 2) for i in range(4)],
+        "testing": [labelled("p9"), {"image": "absent/t_0001.nii.gz"}],
+        "unlabelled": [{"image": file(f"images/{p}_b.nii.gz"), "patient": p} for p in ("p0", "p1", "p9", "p20")],
+    }
+    content["unlabelled"].append({"image": file("images/p2_nobody.nii.gz")})
+    for name in ("p0_c", "p10_c", "t_0001", "stranger", "p9/visit", "p1_c"):
+        file(f"more/{name}.nii.gz")
+    file("p9/visit.nii.gz")
+    (home / "datalist.json").write_text(json.dumps(content))
+
+    def unlabelled(**options):
+        found = items(home / "datalist.json", dataset_dir=home, **options)
+        return [item["case"] for item in found if item["unlabelled"]]
+
+    unlabelled.home = home
+    return unlabelled
+
+
+def test_no_listed_image_is_of_a_held_out_or_tested_patient(many):
+    assert many(fold=0) == ["p1_b", "p20_b"]
+    assert many(fold=1) == ["p0_b", "p20_b", "p2_nobody"]
+
+
+def test_of_fold_all_only_the_test_list_is_kept_out(many):
+    assert many(fold="all") == ["p0_b", "p1_b", "p20_b", "p2_nobody"]
+
+
+def test_no_image_of_a_folder_is_of_a_held_out_or_tested_patient_as_far_as_names_tell(many, caplog):
+    of_list = ["p1_b", "p20_b"]
+    assert many(fold=0, folder=many.home / "more") == [*of_list, "p10_c", "p1_c", "stranger"]
+    (told,) = caplog.messages
+    assert "the patients of 2 of its images, such as p10_c, cannot be told" in told
+    assert many(fold=0, folder=many.home / "p9") == of_list, "the folder itself is named for the patient"
+    assert many(fold="all", folder=many.home / "more")[-4:] == ["p0_c", "p10_c", "p1_c", "stranger"]
+
+
 def test_what_cannot_be_is_refused(arguments):
     with pytest.raises(DataError, match="unlabelled_dir"):
         items(**arguments)
     with pytest.raises(DataError, match="above 0"):
         items(**arguments, labelled_share=0)
+    with pytest.raises(DataError, match="found abc"):
+        items(**arguments, labelled_share="abc")
 
 
 def test_half_of_the_draws_are_labelled():
