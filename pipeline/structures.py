@@ -50,6 +50,16 @@ def count_voxels(array: np.ndarray, length: int) -> np.ndarray:
     return sum((np.bincount(part.ravel(order="K"), minlength=length) for part in parts), np.zeros(length, int))
 
 
+def painting_order(numbers: Mapping[str, Iterable[int]]) -> list[str]:
+    """The structures as given, unless one would be hidden under a later one that holds it: then what holds others
+    comes before them."""
+    sets = {name: frozenset(given) for name, given in numbers.items()}
+    names = list(sets)
+    if not any(sets[one] < sets[later] for index, one in enumerate(names) for later in names[index:]):
+        return names
+    return sorted(names, key=lambda name: -sum(sets[name] > sets[other] for other in names))
+
+
 def structure_masks(array: np.ndarray, labels: Labels) -> np.ndarray:
     """Boolean masks (structures, *array.shape) in the order of `labels`; structures may overlap."""
     return np.stack([members(array, numbers) for numbers in numbers_of(labels).values()])
@@ -94,7 +104,7 @@ def relabel(
         array: label numbers as the file has them, any shape.
         values: for each structure the file's numbers that belong to it (a datalist item's "structures"), e.g.
             {"lungs": [1, 2, 3], "infection": [3]}; None where the file uses the numbers of `labels` already.
-        labels: the wanted structures; later ones are painted over earlier ones.
+        labels: the wanted structures; later ones are painted over earlier ones, but none over one that it holds.
         source: the file, for the error.
 
     Returns:
@@ -111,8 +121,9 @@ def relabel(
         found = "only " + ", ".join(values)
         raise DataError(Problem(source, "a mask of " + " and ".join(missing), found, remedy))
     mapped = np.zeros(array.shape, np.uint8)
-    for name, number in own_numbers(labels).items():
-        mapped[members(array, values[name])] = number
+    number = own_numbers(labels)
+    for name in painting_order({name: values[name] for name in number}):
+        mapped[members(array, values[name])] = number[name]
     return mapped
 
 
@@ -121,10 +132,12 @@ def remove_small_components(mask: np.ndarray, labels: Labels, fewest: int) -> np
     import cc3d
 
     cleaned = np.zeros_like(mask)
-    for structure, number in zip(structure_masks(mask, labels), own_numbers(labels).values(), strict=True):
-        numbers = np.asfortranarray(structure).view(np.uint8)  # cc3d 4.1.1 fails on booleans such as [1, 0, 1]
-        kept = cc3d.dust(numbers, threshold=fewest, connectivity=26)
-        cleaned[kept.astype(bool)] = number
+    numbers, own = numbers_of(labels), own_numbers(labels)
+    for name in painting_order(numbers):
+        structure = np.asfortranarray(members(mask, numbers[name]))
+        # as numbers, since cc3d 4.1.1 fails on booleans such as [1, 0, 1]
+        kept = cc3d.dust(structure.view(np.uint8), threshold=fewest, connectivity=26)
+        cleaned[kept.astype(bool)] = own[name]
     return cleaned
 
 

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.structures import count_voxels, members, numbers_of, own_numbers, relabel, structure_masks
+from pipeline.structures import (
+    count_voxels,
+    members,
+    numbers_of,
+    own_numbers,
+    relabel,
+    remove_small_components,
+    structure_masks,
+)
 
 BOTH = {"background": 0, "lungs": [1, 2], "infection": [2]}
 
@@ -31,6 +39,24 @@ def test_a_file_s_own_numbers_become_ours():
     assert relabel(combined, values, {"infection": 1}).tolist() == [[0, 0], [0, 1]]
     assert relabel(combined, values, {"lungs": 1}).tolist() == [[0, 1], [1, 1]]
     assert relabel(combined, None, BOTH) is combined
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"liver": [1, 2], "tumour": 2}, [0, 1, 2]),
+        ({"tumour": 2, "liver": [1, 2]}, [0, 1, 2]),
+        ({"tumour": 1, "liver": 2}, [0, 2, 1]),
+    ],
+)
+def test_an_inner_structure_stays_visible_whatever_the_order(labels, expected):
+    assert relabel(np.array([0, 1, 2]), {"liver": [1, 2], "tumour": [2]}, labels).tolist() == expected
+
+
+def test_small_pieces_go_and_inner_structures_stay_whatever_the_order():
+    mask = np.array([1, 1, 2, 2, 1, 0, 1], np.uint8).reshape(7, 1, 1)
+    for labels in ({"liver": [1, 2], "tumour": 2}, {"tumour": 2, "liver": [1, 2]}):
+        assert remove_small_components(mask, labels, 2).flatten().tolist() == [1, 1, 2, 2, 1, 0, 0]
 
 
 def test_a_structure_that_was_not_drawn_is_named():

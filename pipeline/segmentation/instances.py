@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 
-from pipeline.structures import Labels, members, numbers_of
+from pipeline.structures import Labels, members, numbers_of, painting_order
 from pipeline.transforms.save import SaveOnGridd
 from pipeline.volumes import mask_name
 
@@ -21,7 +21,8 @@ def number_components(mask: np.ndarray, labels: Labels) -> np.ndarray:
     Args:
         mask: label numbers, (X, Y, Z); one slice may have Z = 1.
         labels: structure -> number, or numbers where structures overlap. Numbering goes on from one to the next in this
-            order; where structures overlap, a later one is painted over an earlier one.
+            order; where structures overlap, a later one is painted over an earlier one (one that holds others comes
+            before them).
 
     Returns:
         uint16 map of the mask's shape, 0 where no structure is. Voxels are connected as those of lesions are
@@ -34,8 +35,9 @@ def number_components(mask: np.ndarray, labels: Labels) -> np.ndarray:
 
     instances = np.zeros(mask.shape, np.uint16)
     count = 0
-    for numbers in numbers_of(labels).values():
-        parts, sizes = components(members(mask, numbers))
+    numbers = numbers_of(labels)
+    for name in painting_order(numbers):
+        parts, sizes = components(members(mask, numbers[name]))
         if count + len(sizes) > MOST:
             raise ValueError(f"more than {MOST} components; remove the small ones first")
         inside = parts > 0

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.transforms import Spacingd as MonaiSpacingd
 from monai.utils import LazyAttr
+from nibabel.orientations import io_orientation
 
 from pipeline.errors import DataError, Problem
 from pipeline.transforms.interpolation import resample
-from pipeline.volumes import slice_axis
+from pipeline.volumes import slice_axis, thick_axes
 
 
 class Spacingd(MonaiSpacingd):
@@ -64,12 +66,18 @@ class SliceAxisLastd(MapTransform):
 
     Args:
         keys: MetaTensors, channel first, three spatial axes.
+        axial: for CT: without a clear through-plane axis the one along the body comes last, and of the other two the
+            one from left to right comes first, whatever order they are stored in.
     """
+
+    def __init__(self, keys: KeysCollection, *, axial: bool = False) -> None:
+        super().__init__(keys)
+        self.axial = axial
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = _slices_last(d[key])
+            d[key] = _slices_last(d[key], axial=self.axial)
         return d
 
 
@@ -93,11 +101,16 @@ class TakeSliced(MapTransform):
         return d
 
 
-def _slices_last(image: MetaTensor) -> MetaTensor:
-    thick = slice_axis(image.affine[:3, :3].norm(dim=0).tolist(), image.shape[1:])
-    if thick == 2:
+def _slices_last(image: MetaTensor, *, axial: bool) -> MetaTensor:
+    distances = image.affine[:3, :3].norm(dim=0).tolist()
+    across = slice_axis(distances, image.shape[1:])
+    order = [0, 1, 2]
+    if axial:
+        order = np.argsort(io_orientation(image.affine.cpu().numpy())[:, 0]).tolist()  # right-left, front-back, up
+        across = across if thick_axes(distances) or image.shape[3] == 1 else order[2]
+    order = [axis for axis in order if axis != across] + [across]
+    if order == [0, 1, 2]:
         return image
-    order = [axis for axis in range(3) if axis != thick] + [thick]
     affine = image.affine[:, [*order, 3]]
     moved = image.as_tensor().permute(0, *(axis + 1 for axis in order)).contiguous()
     return MetaTensor(moved, meta={**image.meta, "affine": affine})

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from pipeline.structures import Labels, own_numbers
+from pipeline.structures import Labels, numbers_of, own_numbers, painting_order
 from pipeline.transforms.interpolation import interpolate
 
 RIM = 1.0  # voxels of the working grid; resampling leaves up to one of them beyond its outermost centres
@@ -24,8 +24,8 @@ class RestoreGridd(MapTransform):
     channels x one slab; only the box that holds all that is not background is looked at, since between voxels that all
     say background every point does. Without `labels` the channels are classes, background first, and the largest wins.
     With `labels` each channel is one structure on its own, there where its logit is above 0 (a probability of 0.5), and
-    later structures are painted over earlier ones. Voxels beyond the working grid, where nothing was computed
-    (a cropped body), are background; a rim of one working voxel takes the nearest logits.
+    later structures are painted over earlier ones, but none over one that it holds. Voxels beyond the working grid,
+    where nothing was computed (a cropped body), are background; a rim of one working voxel takes the nearest logits.
 
     Args:
         keys: logits (channels, x, y, z) on the grid of `ref_key`.
@@ -43,7 +43,9 @@ class RestoreGridd(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.ref_key = ref_key
-        self.numbers = None if labels is None else list(own_numbers(labels).values())
+        own = {} if labels is None else own_numbers(labels)
+        self.numbers = None if labels is None else list(own.values())
+        self.order = [list(own).index(name) for name in painting_order(numbers_of(labels))] if own else []
         self.slab = slab
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -54,7 +56,8 @@ class RestoreGridd(MapTransform):
         shape = [int(n) for n in reference.meta["spatial_shape"]][:3]
         for key in self.key_iterator(d):
             logits = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
-            labels = labels_on_grid(logits, working, affine, shape, numbers=self.numbers, slab=self.slab)
+            how = {"numbers": self.numbers, "order": self.order, "slab": self.slab}
+            labels = labels_on_grid(logits, working, affine, shape, **how)
             meta = {**reference.meta, "affine": affine, "spatial_shape": np.asarray(shape)}
             d[key] = MetaTensor(labels[None], meta=meta)
         return d
@@ -67,6 +70,7 @@ def labels_on_grid(
     shape: Sequence[int],
     *,
     numbers: Sequence[int] | None = None,
+    order: Sequence[int] = (),
     slab: int = 2**21,
 ) -> torch.Tensor:
     """Labels of `logits` (C, x, y, z), interpolated linearly at the voxels of the grid (`shape`, `affine`).
@@ -75,6 +79,7 @@ def labels_on_grid(
         working_affine, affine: 4 x 4, voxel to mm, of the logits' grid and of the wanted one.
         shape: the wanted X, Y, Z.
         numbers: None: the largest channel's index. Else the number painted where each channel is above 0.
+        order: of the channels, in which they are painted; as they come where it is empty.
         slab: voxels computed at a time.
 
     Returns:
@@ -94,7 +99,7 @@ def labels_on_grid(
     for start in range(0, block.shape[2], step):
         part = interpolate(aligned, positions[2][start : start + step], dim=3)
         part = interpolate(interpolate(part, positions[0], dim=1), positions[1], dim=2)
-        block[:, :, start : start + step] = _largest(part) if numbers is None else _paint(part, numbers)
+        block[:, :, start : start + step] = _largest(part) if numbers is None else _paint(part, numbers, order)
     return labels
 
 
@@ -109,10 +114,10 @@ def _largest(logits: torch.Tensor) -> torch.Tensor:
     return labels
 
 
-def _paint(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+def _paint(logits: torch.Tensor, numbers: Sequence[int], order: Sequence[int]) -> torch.Tensor:
     painted = torch.zeros(logits.shape[1:], dtype=torch.uint8, device=logits.device)
-    for channel, number in zip(logits, numbers, strict=True):
-        painted[channel > 0] = number
+    for channel in order or range(len(numbers)):
+        painted[logits[channel] > 0] = numbers[channel]
     return painted
 
 

@@ -7,6 +7,7 @@ from pipeline.volumes.grid import (
     shape,
     slice_axis,
     spacing,
+    thick_axes,
     trimmed,
 )
 from pipeline.volumes.masks import read_mask, write_mask
@@ -39,6 +40,7 @@ __all__ = [
     "slice_axis",
     "spacing",
     "suffix_of",
+    "thick_axes",
     "trimmed",
     "write_mask",
 ]

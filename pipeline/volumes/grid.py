@@ -81,14 +81,20 @@ def spacing(path: str | Path) -> tuple[float, float, float]:
 
 
 def slice_axis(spacing: Sequence[float], shape: Sequence[int] = ()) -> int:
-    """The axis across the slices: that of the largest distance if it is 1.5 times the last one's, else the last.
+    """The axis across the slices: that of the largest distance if it is 1.5 times both others, else the last.
 
-    With a shape (X, Y, Z), a single slice along the last axis settles it: its thickness may well be a voxel's.
+    Where two axes are equally coarse, as in a CT of 0.98 x 0.98 x 0.6 mm, neither runs across slices. With a shape
+    (X, Y, Z), a single slice along the last axis settles it: its thickness may well be a voxel's.
     """
     if len(shape) > 2 and shape[2] == 1:
         return 2
-    thick = max(range(3), key=lambda axis: spacing[axis])
-    return thick if spacing[thick] >= 1.5 * spacing[2] else 2
+    return next(iter(thick_axes(spacing)), 2)
+
+
+def thick_axes(spacing: Sequence[float]) -> list[int]:
+    """The axis whose distance is 1.5 times both others, if there is one."""
+    _, second, largest = sorted(spacing)
+    return [list(spacing).index(largest)] if largest >= 1.5 * second else []
 
 
 def affine(path: str | Path) -> np.ndarray:

@@ -38,6 +38,7 @@ def test_overlapping_structures() -> None:
     mask = np.array([1, 2, 1, 0, 1], np.uint8).reshape(5, 1, 1)
     assert number_components(mask, {"lungs": [1, 2]}).ravel().tolist() == [1, 1, 1, 0, 2]
     assert number_components(mask, LABELS).ravel().tolist() == [1, 3, 1, 0, 2]
+    assert number_components(mask, {"infection": [2], "lungs": [1, 2]}).ravel().tolist() == [1, 3, 1, 0, 2]
 
 
 def test_corners_join() -> None:

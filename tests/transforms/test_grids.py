@@ -103,6 +103,29 @@ def test_volumes_with_slices_last_or_no_thick_axis_stay(spacing):
     assert SliceAxisLastd("image")(data)["image"] is data["image"]
 
 
+@pytest.mark.parametrize("axes", ["LAS", "PSR", "SRA", "ARI", "ASL", "RSP"])
+@pytest.mark.parametrize("spacing", [(0.8, 0.8, 1.0), (0.98, 0.98, 0.6)])
+def test_ct_is_seen_slice_by_slice_whatever_order_its_axes_are_stored_in(axes, spacing):
+    voxels = np.arange(5 * 4 * 3, dtype=np.float32).reshape(5, 4, 3)  # towards the right, the front, the head
+    stored = nib.Nifti1Image(voxels, np.diag([*spacing, 1]))
+    turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(axes))
+    stored = stored.as_reoriented(turn)
+    given = image(stored.get_fdata(dtype=np.float32)[None].copy(), stored.affine)
+    out = SliceAxisLastd("image", axial=True)({"image": given})["image"]
+    assert out.shape == (1, 5, 4, 3)
+    back = nib.as_closest_canonical(nib.Nifti1Image(out.numpy()[0], out.affine.numpy()))
+    assert np.array_equal(back.get_fdata(), voxels)
+    assert np.allclose(back.affine, np.diag([*spacing, 1]))
+    logits = torch.stack([30.5 - out.as_tensor()[0], out.as_tensor()[0] - 30.5])
+    item = {"pred": logits, "image": out}
+    assert np.array_equal(RestoreGridd("pred")(item)["pred"].numpy()[0], stored.get_fdata() > 30.5)
+
+
+def test_a_thick_axis_lies_across_the_slices_also_in_ct():
+    coronal = image(np.ones((1, 5, 4, 3)), np.diag([1, 6, 1, 1]))
+    assert SliceAxisLastd("image", axial=True)({"image": coronal})["image"].shape == (1, 5, 3, 4)
+
+
 def test_a_single_thin_slice_stays_a_slice():
     data = {"image": image(np.ones((1, 5, 4, 1)), np.diag([1.5, 1.5, 0.8, 1]))}
     assert SliceAxisLastd("image")(data)["image"].shape == (1, 5, 4, 1)
@@ -147,6 +170,14 @@ def test_each_channel_is_a_structure_of_its_own_and_later_ones_are_painted_over(
     assert labels_on_grid(logits, eye, eye, (4, 1, 1), numbers=[1, 2]).flatten().tolist() == [0, 1, 2, 1]
     with pytest.raises(ValueError, match="2 channels of logits for 3 structures"):
         labels_on_grid(logits, eye, eye, (4, 1, 1), numbers=[1, 2, 3])
+
+
+def test_what_holds_another_structure_is_painted_before_it_however_they_are_listed():
+    x = torch.tensor([[1.0, -1, -1], [1.0, 1, -1]]).reshape(2, 3, 1, 1)
+    item = {"image": image(np.zeros((1, 3, 1, 1)), np.eye(4))}
+    for labels, logits in (({"tumour": 2, "liver": [1, 2]}, x), ({"liver": [1, 2], "tumour": 2}, x.flip(0))):
+        found = RestoreGridd("pred", labels=labels)(item | {"pred": logits})["pred"]
+        assert found.flatten().tolist() == [2, 1, 0]
 
 
 def test_what_was_cropped_away_is_background_again():

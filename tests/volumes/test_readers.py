@@ -200,3 +200,18 @@ def test_threads_share_a_reader_without_mixing_their_files(tmp_path: Path) -> No
     arrays = [reader.get_data(images)[0] for images in loaded]
     assert [array.shape for array in arrays] == [(4, 4, 1), (2, 4, 4, 2), (4, 4, 3)]
     assert [np.unique(array).tolist() for array in arrays] == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_unit_sform_keeps_its_directions_beside_a_qform_that_is_not_known(tmp_path: Path, turned: bool) -> None:
+    """Such a header leaves the distances to pixdim; its qform, marked as unknown, says nothing of directions."""
+    directions = np.linalg.qr(oblique_affine()[:3, :3])[0] if turned else np.diag([-1.0, -1.0, 1.0])
+    image = nib.Nifti1Image(VOXELS, None)
+    image.header.set_zooms((1.5, 1.5, 8.0))
+    image.header.set_sform(nib.affines.from_matvec(directions, (3, 4, 5)), code=2)
+    image.header["qform_code"] = 0
+    nib.save(image, tmp_path / "image.nii.gz")
+    expected = nib.affines.from_matvec(directions @ np.diag((1.5, 1.5, 8.0)), (3, 4, 5))
+    loaded = LoadImage(reader=VolumeReader())(tmp_path / "image.nii.gz")
+    assert np.allclose(loaded.affine, expected, atol=1e-5)
+    assert np.allclose(loaded.meta["original_affine"], expected, atol=1e-5)

@@ -258,6 +258,9 @@ def test_oblique_affine_is_the_header_s(tmp_path: Path) -> None:
     ((1.5, 8, 1.5), 1),
     ((1, 1, 1), 2),
     ((1.4, 1, 1), 2),
+    ((0.98, 0.98, 0.6), 2),
+    ((0.6, 0.98, 0.98), 2),
+    ((0.6, 8, 1), 1),
 ])  # fmt: skip
 def test_slice_axis(distances: tuple[float, ...], expected: int) -> None:
     assert slice_axis(distances) == slice_axis(distances, (9, 9, 2)) == expected
