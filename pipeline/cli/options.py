@@ -15,7 +15,7 @@ Weights = Annotated[Path | None, typer.Option(help="Weights other than the bundl
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write; else only a summary.")]
 Folds = Annotated[int, typer.Option(min=2, help="Number of folds.")]
-Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
+Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
 Patient = Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a file name.")]
 Separator = Annotated[str | None, typer.Option(help="Or: the patient is the name up to this, e.g. _ (underscore).")]
 

@@ -58,6 +58,9 @@ def build(root: str | os.PathLike, *, split: str = "kfold", folds: int = 5, seed
     together = linked_patients(training + testing, identical)
     side, meta = _sides(training, together, split=split, folds=folds, seed=seed)
     if split == "70-10-20":
+        if testing:
+            left = len({item["patient"] for item in testing})
+            log.warning("70-10-20 splits training/ alone: the %d patients of testing/ are in no part of the list", left)
         testing = [item for item in training if item["patient"] not in side]
     training = [item | {"fold": side[item["patient"]]} for item in training if item["patient"] in side]
     listed = {item["case"] for item in training + testing}

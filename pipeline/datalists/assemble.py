@@ -111,6 +111,10 @@ def compiled(pattern: str | None, option: str) -> re.Pattern[str] | None:
 def _rule(patient: str | None, separator: str | None) -> re.Pattern[str] | None:
     if patient is not None and separator is not None:
         raise DataError(Problem("patient", "a pattern or a separator", "both", "Give one of the two"))
+    if "" in (patient, separator):
+        option, example = ("separator", "_") if separator == "" else ("patient", r"^[^_]+")
+        expected, remedy = "a text that tells patients apart", f"Give one, such as {example}"
+        raise DataError(Problem(option, expected, "an empty one", remedy))
     if separator is not None:
         patient = rf"^(?P<patient>.+?){re.escape(separator)}"
     return compiled(patient, "patient")

@@ -66,7 +66,7 @@ def build(
     training, testing, problems = find(root, content, len(channels))
     problems += _missing(root, training + testing)
     for key, items in (("numTraining", training), ("numTest", testing)):
-        if content.get(key, len(items)) == len(items):
+        if str(content.get(key, len(items))) == str(len(items)):
             continue
         if by_lists or key == "numTest":  # the lists count, so a wrong number does no harm
             notes.append(f"dataset.json says {key} {content[key]}, but {len(items)} cases are there")
@@ -136,16 +136,21 @@ def _from_lists(root: Path, content: Mapping[str, Any], channels: int) -> Found:
     sections: list[list[dict[str, Any]]] = []
     for section in ("training", "test"):
         items = []
-        for index, entry in enumerate(content.get(section) or []):
+        entries = content.get(section) or []
+        if not isinstance(entries, list):
+            problems.append(Problem(f"dataset.json: {section}", "a list", str(entries), RESTORE))
+            entries = []
+        for index, entry in enumerate(entries):
             entry = entry if isinstance(entry, dict) else {"image": entry}
-            if not isinstance(entry.get("image"), str) or (section == "training" and "label" not in entry):
-                wanted = "'image' and 'label'" if section == "training" else "'image'"
+            label = entry.get("label") or ("" if section == "test" else None)
+            if not isinstance(entry.get("image"), str) or not isinstance(label, str):
+                wanted = "'image' and 'label', names" if section == "training" else "'image', a name"
                 problems.append(Problem(f"dataset.json: {section}[{index}]", wanted, str(entry), RESTORE))
                 continue
             image = posixpath.normpath(entry["image"])
             item = {"image": _existing(root, image, channels)}
-            if entry.get("label"):
-                item["label"] = posixpath.normpath(entry["label"])
+            if label:
+                item["label"] = posixpath.normpath(label)
             items.append(item | {"case": case_name(image)})
         sections.append(items)
     return sections[0], sections[1], problems

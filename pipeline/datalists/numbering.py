@@ -27,10 +27,10 @@ def target_labels(
         DataError: no structure, numbers that are not whole and from 1 to 255, two structures with the same numbers, or
             structures that overlap without one holding the other.
     """
-    members = {name: frozenset(numbers) for name, numbers in structures.items()}
+    members = {name: frozenset(n for n in numbers if isinstance(n, int)) for name, numbers in structures.items()}
     problems = [
         Problem(source, f"whole numbers from 1 to 255 for {name}", str(list(structures[name])), "Correct the labels")
-        for name, numbers in members.items()
+        for name, numbers in structures.items()
         if not numbers or not all(isinstance(number, int) and 0 < number < 256 for number in numbers)
     ]
     remedy = "Give each structure numbers of its own, or all the numbers of the structures inside it"

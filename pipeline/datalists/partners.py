@@ -56,7 +56,8 @@ def pair(
             matches, is the same, in whatever folder.
     Returns:
         items: "image", the paths (one, or NAME_0000, NAME_0001, ...: channels of the mask NAME), "label" and
-        "case", the image's name without the channel, with its folders where names occur twice; and the problems.
+        "case", the image's name without the channel, in all with their folders where names occur twice; and the
+        problems.
     """
     rule = compiled(match, "match")
     whole = {_place(path, images) for path in found_images}
@@ -152,9 +153,9 @@ def _item(images: Path, paths: list[Path], mask: Path) -> dict[str, Any]:
 
 
 def _with_short_names(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cases called by their file, preceded by its folders where names would occur twice."""
-    count = Counter(os.path.basename(item["case"]) for item in items)
-    for item in items:
-        short = os.path.basename(item["case"])
-        item["case"] = short if count[short] == 1 else item["case"].replace(os.sep, "_")
-    return items
+    """Cases called by their file or, where a name would occur twice, all of them by its folders and their file: a rule
+    for patients must see names of one form."""
+    short = [os.path.basename(item["case"]) for item in items]
+    long = [item["case"].replace(os.sep, "_") for item in items]
+    names = short if len(set(short)) == len(items) else long
+    return [{**item, "case": name} for item, name in zip(items, names, strict=True)]

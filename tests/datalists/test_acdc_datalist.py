@@ -110,10 +110,13 @@ def test_official_says_which_folder_is_missing(root, missing):
         build(root, split="official")
 
 
-def test_70_10_20_puts_the_tenth_in_fold_0(root):
+def test_70_10_20_puts_the_tenth_in_fold_0(root, caplog):
     for number in range(11, 21):
         patient(root / "training", number, group=("NOR", "DCM")[number % 2])
-    datalist = build(root, split="70-10-20")
+    patient(root / "testing", 101)
+    with caplog.at_level(logging.WARNING, logger="pipeline"):
+        datalist = build(root, split="70-10-20")
+    assert "the 1 patients of testing/ are in no part of the list" in caplog.text
     sizes = Counter(item["fold"] for item in datalist["training"])
     assert (sizes[0], sizes[1], len(datalist["testing"])) == (4, 28, 8)
     assert not any("fold" in item for item in datalist["testing"])

@@ -324,6 +324,27 @@ def test_entries_of_the_wrong_form_and_names_used_twice_are_refused(tmp_path):
     assert faults(root) == [("dataset.json", "vessel twice")]
 
 
+@pytest.mark.parametrize("label", [5, ["x"], None, ""])
+def test_a_label_that_is_no_name_is_told(tmp_path, label):
+    root = decathlon(tmp_path)
+    content = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    content["training"][1]["label"] = label
+    write(root, **content)
+    assert [name for name, _ in faults(root)] == ["dataset.json: training[1]"]
+
+
+def test_a_test_list_and_numbers_of_the_wrong_kind_are_told(tmp_path):
+    root = decathlon(tmp_path)
+    content = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    write(root, **content | {"test": 5})
+    assert faults(root) == [("dataset.json: test", "5")]
+    write(root, **content | {"labels": {"background": 0, "a": [[1]]}})
+    assert faults(root) == [("dataset.json", "[[1]]")]
+    count = len(content["training"])
+    write(root, **content | {"numTraining": str(count)})
+    assert len(build(root)["training"]) == count
+
+
 def test_one_case_alone_cannot_be_split(tmp_path):
     assert faults(decathlon(tmp_path, cases=1)) == [("la_001", "this one alone")]
     root = decathlon(tmp_path / "three", cases=3)

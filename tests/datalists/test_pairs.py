@@ -179,6 +179,22 @@ def test_names_that_occur_twice_are_preceded_by_their_folders(tmp_path):
     assert sorted(pairs(datalist)) == ["p1_s1", "p2_s1"]
 
 
+def test_a_patient_is_one_though_only_some_of_the_names_occur_twice(tmp_path):
+    for patient, slices in (("p01", 3), ("p02", 5), ("p03", 4)):
+        for number in range(1, slices + 1):
+            picture(tmp_path / "images" / patient / f"slice_{number}.png")
+            picture(tmp_path / "masks" / patient / f"slice_{number}.png")
+    datalist = build(tmp_path / "images", tmp_path / "masks", folds=2, separator="_")
+    assert {item["patient"] for item in datalist["training"]} == {"p01", "p02", "p03"}
+    assert len({(item["patient"], item["fold"]) for item in datalist["training"]}) == 3
+
+
+@pytest.mark.parametrize("option", ["separator", "patient"])
+def test_an_empty_rule_tells_no_patients_apart(tmp_path, option):
+    images, masks = isic(tmp_path)
+    assert faults(images, masks, **{option: ""}) == [(option, "an empty one")]
+
+
 def test_patients_by_folder_by_pattern_and_by_separator(tmp_path):
     for patient in ("p1", "p2", "p3"):
         for number in (1, 2):
