@@ -75,14 +75,15 @@ def package(
         overwrite: replace what is there.
 
     Raises:
-        DataError: no bundle, no weights or those of another network, train.json and inference.json that differ in what
-            they must share, metadata that is not complete, or an output that exists; everything that is found.
+        DataError: a name that is a path, no bundle, no weights or those of another network, train.json and
+            inference.json that differ in what they must share, metadata that is not complete, or an output that exists;
+            everything that is found.
     """
     bundle, output = Path(bundle), Path(output)
     files = _read(bundle, dict(overrides or {}))
     weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
     own = weights.resolve().is_relative_to(bundle.resolve())
-    name = name or bundle.resolve().name
+    name = _plain(name or bundle.resolve().name)
     target = output / (name if "segmentation" in name else f"{name}_segmentation")
     metadata = files.pop("metadata")
     zipped = output / f"{target.name}_v{metadata.get('version')}.zip"
@@ -142,9 +143,20 @@ def _mismatches(files: Mapping[str, Any], bundle: Path) -> list[Problem]:
     return [Problem(where, f"{key} as in train.json", "another one", remedy) for key in differing(files)]
 
 
+def _plain(name: str) -> str:
+    if name in (".", "..") or Path(name).name != name:
+        raise DataError(Problem("name", "the name of a folder", repr(name), "Give one without / and not . or .."))
+    return name
+
+
 def _existing(paths: list[Path], overwrite: bool) -> list[Problem]:
+    there = [path for path in paths if path.exists()]
+    foreign = [path for path in there if path.is_dir() and not (path / "configs" / "metadata.json").is_file()]
+    remedy = "Choose another output or name"
+    if foreign:
+        return [Problem(str(path), "no folder of something else", "one", remedy) for path in foreign]
     remedy = "Ask for it to be overwritten, or choose another output"
-    return [Problem(str(p), "no packed bundle yet", "one", remedy) for p in paths if p.exists() and not overwrite]
+    return [] if overwrite else [Problem(str(path), "no packed bundle yet", "one", remedy) for path in there]
 
 
 def _weight_problems(inference: dict[str, Any], weights: Path) -> list[Problem]:

@@ -30,7 +30,8 @@ def write_phantoms(
         out: the folder; it is made.
         draw: writes the files into the folder that it is given, and returns their datalist.
         name: of the datalist; by this name phantoms are recognised, and other data is never replaced.
-        tops: all that these phantoms may have at the top of `out`, beside datalist.json.
+        tops: all that phantoms of this name may have at the top of `out`, beside datalist.json. What is replaced is
+            only what the phantoms hold that are there.
         foreign: what else there counts as data.
         settings: what the phantoms depend on, for the datalist.
         problems: what is wrong with them, told together with what is wrong with the folder.
@@ -38,7 +39,8 @@ def write_phantoms(
     Raises:
         DataError: there are problems, or the folder holds data already.
     """
-    problems = [*problems, *_obstacles(out, (*tops, *foreign, "datalist.json"), name=name, overwrite=overwrite)]
+    old = _own(out, name, tops) if overwrite else set()
+    problems = [*problems, *_obstacles(out, {*tops, *foreign, "datalist.json"} - old, name=name)]
     if problems:
         raise DataError(problems)
     from pipeline.datalists import save_datalist
@@ -46,32 +48,42 @@ def write_phantoms(
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".phantoms.", dir=out) as temporary:
         datalist = draw(Path(temporary)) | {"name": name, "licence": "CC0-1.0"}
-        datalist["provenance"]["phantoms"] = settings
+        datalist["provenance"]["phantoms"] = settings | {"holds": sorted(os.listdir(temporary))}
         save_datalist(datalist, Path(temporary, "datalist.json"))
-        for top in tops:
+        for top in old:
             _remove(out / top)
         for path in sorted(Path(temporary).iterdir()):
             os.replace(path, out / path.name)
     return datalist
 
 
-def _obstacles(out: Path, data: Iterable[str], *, name: str, overwrite: bool) -> list[Problem]:
+def _obstacles(out: Path, data: Iterable[str], *, name: str) -> list[Problem]:
     """What forbids writing phantoms into a folder; empty where nothing does."""
-    there = [entry for entry in data if (out / entry).exists()]
-    ours = _name(out) == name
-    if not there or (overwrite and ours):
+    there = sorted(entry for entry in data if (out / entry).exists())
+    if not there:
         return []
-    remedy = "Give --overwrite or another folder" if ours else "Give another folder"
-    found = ", ".join(there) + ("" if ours else ", which are not phantoms")
+    ours = _list(out).get("name") == name
+    found = ", ".join(there) + ("" if "datalist.json" in there and ours else ", which are not phantoms")
+    remedy = "Give --overwrite or another folder" if "datalist.json" in there and ours else "Give another folder"
     return [Problem(str(out), "a folder without data", found, remedy)]
 
 
-def _name(out: Path) -> str | None:
-    """What the folder's datalist calls itself; None where there is no readable one."""
+def _own(out: Path, name: str, tops: Iterable[str]) -> set[str]:
+    """What belongs to the phantoms of this name that lie in a folder; nothing where there are none."""
+    datalist = _list(out)
+    if datalist.get("name") != name:
+        return set()
+    settings = (datalist.get("provenance") or {}).get("phantoms") or {}
+    return {"datalist.json", *(settings.get("holds") or tops)}  # lists of earlier versions do not tell
+
+
+def _list(out: Path) -> dict[str, Any]:
+    """The folder's datalist; {} where there is no readable one."""
     try:
-        return read_json(out / "datalist.json").get("name")
-    except (DataError, AttributeError):
-        return None
+        content = read_json(out / "datalist.json")
+    except DataError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _remove(path: Path) -> None:

@@ -29,12 +29,20 @@ def extra_findings(listing: Listing) -> Iterator[Finding]:
     folders = {Path(path).parent for path in listed}
     folders |= _neighbours(folders, len(listing.cases))
     for folder in sorted(folders):
-        images = sorted(path for path in folder.iterdir() if path.is_file() and suffix_of(path))
+        images = sorted(path for path in _entries(folder) if suffix_of(path) and path.is_file())
         for path in images:
             if listed & {str(path), str(folder)} or path.name.startswith(".") or has_frames(path, images):
                 continue
             remedy = "Nothing if it was left out on purpose; else build the list again"
             yield Finding("extra", Problem(str(path), "an image that the list names", "one that it does not", remedy))
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where it may not be read, as a disk's lost+found."""
+    try:
+        return list(folder.iterdir())
+    except PermissionError:
+        return []
 
 
 def _neighbours(folders: set[Path], cases: int) -> set[Path]:

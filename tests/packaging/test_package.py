@@ -219,6 +219,24 @@ def test_weights_of_another_network_are_not_packed(tmp_path):
         package(bundle, tmp_path / "dist", weights=other)
 
 
+@pytest.mark.parametrize("name", ["a/b", "../up", ".", ".."])
+def test_a_name_is_no_path(tmp_path, name):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    with pytest.raises(DataError, match="the name of a folder"):
+        package(bundle, tmp_path / "dist", name=name)
+    assert not (tmp_path / "dist").exists()
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    mine = tmp_path / "dist" / "acdc_segmentation" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(DataError, match="no folder of something else"):
+        package(bundle, tmp_path / "dist", overwrite=True)
+    assert mine.read_text(encoding="utf-8") == "mine"
+
+
 def test_settings_must_be_keys(tmp_path):
     with pytest.raises(DataError, match="targett"):
         package(tiny_bundles.make("covid19", tmp_path), tmp_path / "dist", overrides={"targett": "both"})

@@ -337,6 +337,19 @@ def test_phantoms_are_replaced_only_when_told_to_even_by_another_layout(tmp_path
     assert files(out) == files(roots["covid-semiseg"])
 
 
+def test_what_others_laid_beside_the_phantoms_stays(tmp_path):
+    write(tmp_path, layout="mosmed", patients=2, size="small")
+    for path in (tmp_path / "rp_im" / "mine", tmp_path / "results"):
+        path.mkdir(parents=True)
+    with pytest.raises(DataError, match="rp_im, which are not phantoms"):
+        write(tmp_path, layout="mosmed", patients=2, size="small", overwrite=True)
+    assert (tmp_path / "rp_im" / "mine").is_dir()
+    (tmp_path / "rp_im" / "mine").rmdir()
+    (tmp_path / "rp_im").rmdir()
+    write(tmp_path, layout="mosmed", patients=2, size="small", overwrite=True)
+    assert (tmp_path / "results").is_dir()
+
+
 @pytest.mark.parametrize("with_list", [False, True])
 def test_real_data_is_never_replaced(tmp_path, with_list):
     (tmp_path / "studies" / "CT-1").mkdir(parents=True)

@@ -117,6 +117,24 @@ def test_duplicates_and_leaks_are_mended_by_leaving_the_later_ones_out(tmp_path:
     assert check(path, progress=False).problems == []
 
 
+def test_what_is_wrong_with_the_list_itself_no_quarantine_mends(tmp_path: Path) -> None:
+    datalist = good_set(tmp_path) | {"labels": {"background": 0, "a": 1, "b": 1}}
+    result = checked(tmp_path, datalist)
+    assert [one.check for one in result.problems if not one.cases]
+    with pytest.raises(DataError, match="a number of its own"):
+        quarantine(result, tmp_path / "good.json")
+    assert not (tmp_path / "good.json").exists()
+
+
+def test_absolute_paths_of_a_list_stay(tmp_path: Path) -> None:
+    datalist = good_set(tmp_path)
+    new = save(tmp_path / "new" / "n.nii.gz", image_of("c")[::-1])
+    datalist["testing"] = [{"image": str(new), "case": "n", "patient": "pn"}]
+    (tmp_path / "images" / "b.nii.gz").write_bytes(b"")
+    path = quarantine(checked(tmp_path, datalist), tmp_path / "lists" / "good.json")
+    assert load_datalist(path)["testing"][0]["image"] == str(new)
+
+
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
     datalist = good_set(tmp_path)
     for case in "abcdef":

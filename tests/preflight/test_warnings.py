@@ -128,6 +128,28 @@ def test_extra_images_and_masks(tmp_path):
     assert extra == [str(tmp_path / name) for name in names]
 
 
+def test_a_folder_that_may_not_be_read_is_no_obstacle(tmp_path, monkeypatch):
+    datalist = good_set(tmp_path)
+    for item in datalist["training"]:
+        for kind in ("image", "label"):
+            place = tmp_path / item["case"] / f"{kind}.nii.gz"
+            place.parent.mkdir(exist_ok=True)
+            (tmp_path / item[kind]).rename(place)
+            item[kind] = f"{item['case']}/{kind}.nii.gz"
+    (tmp_path / "lost+found").mkdir()
+    inside = Path.iterdir
+
+    def guarded(folder):
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return inside(folder)
+
+    monkeypatch.setattr(Path, "iterdir", guarded)
+    result = checked(tmp_path, datalist, level="fast")
+    assert (result.problems, result.cases) == ([], 6)
+    assert "extra" not in {one.check for one in result.warnings}
+
+
 def test_extra_patients_and_a_cine_beside_its_frames(tmp_path):
     training = []
     for case in CASES:
