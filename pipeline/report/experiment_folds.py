@@ -13,14 +13,15 @@ from pipeline.experiment.grid import FOLD
 from pipeline.report.document import Cell, Section, Table, Text
 from pipeline.report.experiment_held_out import held_out_folders
 from pipeline.report.experiment_numbers import by_patient, summarise, table_by_seed
-from pipeline.report.experiment_sections import MEASURES, Levels, by_setting, volumes, words
-from pipeline.report.tables import Metric, metrics_of
+from pipeline.report.experiment_sections import MEASURES, Levels, by_setting, metrics_by_setting, volumes, words
+from pipeline.report.tables import Metric
 
 ENSEMBLE = "ensemble"
 CAPTION = (
     "Held-out patients: each is scored by the model that was not trained on it. A fold, and every model on the test "
     "list: mean ± SD over volumes. Mean of folds: mean ± SD of the folds' means. All patients: each patient's mean "
-    "over its volumes counts once, mean ± SD over patients."
+    "over its volumes counts once, mean ± SD over patients. Beneath: how many volumes have the measure, where some "
+    "lack it (a missed structure has no distance)."
 )
 ON_TEST = " Test list: patients that no model was trained on. Ensemble: the mean probability of the folds' models."
 NO_TEST_LIST = (
@@ -39,13 +40,19 @@ def folds_section(collection: Collection, *, called: Callable[[Levels], str] = w
     folds = {result.run.levels.get(FOLD, "0") for result in collection.results}
     if len(folds) < 2 and not collection.grid.ensemble:
         return []
-    known = metrics_of(collection.results[0].scores)
     groups, tests = (by_setting(results) for results in (collection.results, collection.tests))
+    known = metrics_by_setting(groups)
     rows: list[list[Cell | str]] = []
     for levels, results in groups.items():
-        for row in [*_held_out(results, known), *_on_test_list(tests.get(levels, []), known)]:
+        for row in [*_held_out(results, known[levels]), *_on_test_list(tests.get(levels, []), known[levels])]:
             rows.append([called(levels), *row] if len(groups) > 1 else row)
-    head = ["model", "scored on", *(known[measure].name for measure in MEASURES), "volumes", "patients"]
+    head = [
+        "model",
+        "scored on",
+        *(next(iter(known.values()))[measure].name for measure in MEASURES),
+        "volumes",
+        "patients",
+    ]
     table = Table(CAPTION + (ON_TEST if tests else ""), ["runs", *head] if len(groups) > 1 else head, rows)
     blocks: list[Table | Text] = [table]
     if collection.grid.ensemble and all(result.test_cases == 0 for result in collection.results):
@@ -64,8 +71,9 @@ def _held_out(results: Sequence[Result], known: dict[str, Metric]) -> Iterator[l
     if len(folds) > 1:
         tables = table_by_seed(results, volumes)
         patients = {measure: by_patient(tables, measure) for measure in MEASURES}
-        cells = [_written(known[m], values.mean(), values.std(ddof=1)) for m, values in patients.items()]
-        yield ["all patients", where, *(Cell(cell, bold=True) for cell in cells), *_sizes(results)]
+        told = {m: (values.mean(), values.std(ddof=1), summarise(tables, m).share) for m, values in patients.items()}
+        cells = [_written(known[m], *numbers, bold=True) for m, numbers in told.items()]
+        yield ["all patients", where, *cells, *_sizes(results)]
 
 
 def _on_test_list(results: Sequence[Result], known: dict[str, Metric]) -> Iterator[list[Cell | str]]:
@@ -75,8 +83,7 @@ def _on_test_list(results: Sequence[Result], known: dict[str, Metric]) -> Iterat
     yield from _each_and_mean(folds, "test list", known)
     if together:
         name = f"ensemble of {len(together[0].run.evaluate['members'])}"
-        cells = [Cell(cell, bold=True) for cell in _over_volumes(together, known)]
-        yield [name, "test list", *cells, *_sizes(together)]
+        yield [name, "test list", *_over_volumes(together, known, bold=True), *_sizes(together)]
 
 
 def _by_fold(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -86,7 +93,7 @@ def _by_fold(results: Sequence[Result]) -> dict[str, list[Result]]:
     return found
 
 
-def _each_and_mean(folds: dict[str, list[Result]], where: str, known: dict[str, Metric]) -> Iterator[list[str]]:
+def _each_and_mean(folds: dict[str, list[Result]], where: str, known: dict[str, Metric]) -> Iterator[list[Cell | str]]:
     for fold, own in folds.items():
         yield [f"fold {fold}", where, *_over_volumes(own, known), *_sizes(own)]
     if len(folds) > 1:
@@ -96,10 +103,10 @@ def _each_and_mean(folds: dict[str, list[Result]], where: str, known: dict[str, 
         yield [f"mean of {len(folds)} folds", where, *cells, "", ""]
 
 
-def _over_volumes(results: Sequence[Result], known: dict[str, Metric]) -> list[str]:
+def _over_volumes(results: Sequence[Result], known: dict[str, Metric], *, bold: bool = False) -> list[Cell]:
     tables = table_by_seed(results, volumes)
     found = {measure: summarise(tables, measure) for measure in MEASURES}
-    return [_written(known[measure], summary.mean, summary.sd) for measure, summary in found.items()]
+    return [_written(known[m], summary.mean, summary.sd, summary.share, bold=bold) for m, summary in found.items()]
 
 
 def _sizes(results: Sequence[Result]) -> list[str]:
@@ -108,7 +115,5 @@ def _sizes(results: Sequence[Result]) -> list[str]:
     return [str(len(next(iter(tables.values())))), str(len(by_patient(tables, "dice")))]
 
 
-def _written(metric: Metric, mean: float, sd: float) -> str:
-    if math.isnan(mean):
-        return "–"
-    return metric.write(mean) + ("" if math.isnan(sd) else f" ± {metric.write(sd)}")
+def _written(metric: Metric, mean: float, sd: float, share: str = "", *, bold: bool = False) -> Cell:
+    return Cell(metric.write(mean) + ("" if math.isnan(sd) else f" ± {metric.write(sd)}"), share, bold)

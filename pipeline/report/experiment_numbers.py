@@ -18,6 +18,7 @@ ONE_SEED = (
     "is not known here."
 )
 LOWER_IS_BETTER = ("pixel_error", "hd95_mm", "error")
+UNIT = ("case", "slice", "structure")  # columns that together name one unit, as far as a table has them
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Summary:
         seed_sd: of the seeds' means; NaN with one seed.
         units, undefined: of one seed.
         seeds: how many.
+        defined, total: units of all seeds together.
     """
 
     mean: float
@@ -38,6 +40,13 @@ class Summary:
     units: int
     undefined: int
     seeds: int
+    defined: int
+    total: int
+
+    @property
+    def share(self) -> str:
+        """How many units are defined of how many; empty where all are."""
+        return f"{self.defined} of {self.total} defined" if self.defined < self.total else ""
 
     def __str__(self) -> str:
         if math.isnan(self.mean):
@@ -64,6 +73,8 @@ def summarise(tables: dict[str, pd.DataFrame], measure: str) -> Summary:
         units=len(values[0]) if values else 0,
         undefined=int(values[0].isna().sum()) if values else 0,
         seeds=len(values),
+        defined=int(sum(value.count() for value in values)),
+        total=sum(map(len, values)),
     )
 
 
@@ -72,13 +83,33 @@ def by_patient(tables: dict[str, pd.DataFrame], measure: str) -> pd.Series:
     return pd.concat([_patients(table, measure) for table in tables.values()], axis=1).mean(axis=1)
 
 
-def contrast(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measure: str) -> Comparison:
-    """`second` against `first` on the same patients, with the difference of each seed that both have."""
-    seeds = {}
+def paired(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measure: str) -> pd.DataFrame:
+    """The units that both were scored on with the same seed: columns seed, patient, first, second (NaN: undefined)."""
+    found = [pd.DataFrame(columns=["seed", "patient", "first", "second"])]
     for seed in sorted(first.keys() & second.keys()):
-        one, other = (_patients(tables[seed], measure) for tables in (first, second))
-        seeds[seed] = float((other - one).mean())
-    return compare(by_patient(first, measure), by_patient(second, measure), by_seed=seeds)
+        sides = [_by_unit(tables[seed], measure) for tables in (first, second)]
+        pairs = pd.concat(sides, axis=1, join="inner", keys=["first", "second"]).reset_index()
+        found.append(pairs.assign(seed=seed)[[*found[0]]])
+    return pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
+
+
+def contrast(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measure: str) -> Comparison:
+    """`second` against `first` by patient, on the units in which both are defined, with the difference of each seed.
+
+    A unit that one of them leaves undefined counts for neither: nobody is compared on the units that were easy to it.
+    """
+    pairs = paired(first, second, measure).dropna()
+    patients = pairs.groupby(["seed", "patient"])[["first", "second"]].mean().astype(float)
+    means = patients.groupby("patient").mean()
+    seeds = (patients["second"] - patients["first"]).groupby("seed").mean()
+    return compare(means["first"], means["second"], by_seed=seeds.to_dict())
+
+
+def nothing_in_common(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame]) -> str:
+    """Why two settings have no unit in common; empty where they have some."""
+    if not first.keys() & second.keys():
+        return "no seed in common"
+    return "" if len(paired(first, second, "dice")) else "no patient in common"
 
 
 def contrasts(
@@ -164,5 +195,16 @@ def p_in_words(p: float) -> str:
 
 
 def _patients(table: pd.DataFrame, measure: str) -> pd.Series:
-    who = table["patient"].where(table["patient"].astype(bool), table["case"])
-    return table[measure].astype(float).groupby(who).mean()
+    return table[measure].astype(float).groupby(_who(table)).mean()
+
+
+def _by_unit(table: pd.DataFrame, measure: str) -> pd.Series:
+    """The values by unit and patient; a unit that was scored in several folds is there as often."""
+    names = [column for column in UNIT if column in table]
+    units = table[names].assign(patient=_who(table), time=table.groupby(names).cumcount())
+    return pd.Series(table[measure].to_numpy(float), index=pd.MultiIndex.from_frame(units))
+
+
+def _who(table: pd.DataFrame) -> pd.Series:
+    """The patient of each row, or its case where no patient is known."""
+    return table["patient"].where(table["patient"].astype(bool), table["case"])

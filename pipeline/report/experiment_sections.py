@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from pipeline.experiment.collection import UNITS, Collection, Result
 from pipeline.experiment.grid import FOLD, SEED
 from pipeline.metrics.labels import MEAN
 from pipeline.report.document import Bullets, Section, Table, Text
+from pipeline.report.tables import Metric, metrics_of
 
 MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
 Levels = tuple[tuple[str, str], ...]
@@ -24,6 +25,13 @@ def by_setting(results: Sequence[Result]) -> dict[Levels, list[Result]]:
         levels = tuple((axis, level) for axis, level in result.run.levels.items() if axis not in (SEED, FOLD))
         found.setdefault(levels, []).append(result)
     return found
+
+
+def metrics_by_setting(groups: Mapping[Levels, Sequence[Result]]) -> dict[Levels, dict[str, Metric]]:
+    """How each setting's measures are named and written: with the unit in the cells where settings differ in it."""
+    scores = {levels: results[0].scores for levels, results in groups.items()}
+    several = len({own.length_unit for own in scores.values()}) > 1
+    return {levels: metrics_of(own, unit_in_cells=several) for levels, own in scores.items()}
 
 
 def words(levels: Levels) -> str:

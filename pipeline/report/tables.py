@@ -20,19 +20,22 @@ class Metric:
         name: heading, with the unit where there is one.
         decimals: digits after the point.
         scale: what the stored number is multiplied by before it is written.
+        unit: stands behind each number where the heading does not name it.
     """
 
     name: str
     decimals: int
     scale: float = 1.0
+    unit: str = ""
 
     def write(self, value: float | None) -> str:
         """The number in words; a dash where it is undefined."""
         if value is None or not math.isfinite(value):
             return "–"
-        return f"{value * self.scale:.{self.decimals}f}"
+        return f"{value * self.scale:.{self.decimals}f} {self.unit}".rstrip()
 
 
+MM = " (mm)"
 METRICS = {
     "dice": Metric("Dice", 3),
     "iou": Metric("IoU", 3),
@@ -42,8 +45,16 @@ METRICS = {
 }
 
 
-def metrics_of(scores: Scores) -> dict[str, Metric]:
-    """METRICS, with pixels in place of mm where no millimetres are known."""
+def metrics_of(scores: Scores, *, unit_in_cells: bool = False) -> dict[str, Metric]:
+    """METRICS, with pixels in place of mm where no millimetres are known.
+
+    Args:
+        scores: what they are of.
+        unit_in_cells: whether the unit of lengths stands behind each number, not in the heading.
+    """
+    if unit_in_cells:
+        units = {key: scores.length_unit if m.name.endswith(MM) else "" for key, m in METRICS.items()}
+        return {key: replace(m, name=m.name.removesuffix(MM), unit=units[key]) for key, m in METRICS.items()}
     if scores.length_unit == "mm":
         return METRICS
     return {key: replace(m, name=m.name.replace("(mm)", f"({scores.length_unit})")) for key, m in METRICS.items()}

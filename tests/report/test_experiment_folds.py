@@ -87,6 +87,19 @@ def test_folds_their_mean_all_patients_and_the_ensemble_stand_in_one_table(grid)
     assert [block.text for block in section.blocks[1:]] == [REPORTED + "held_out/report.html"]
 
 
+def test_folds_say_how_many_volumes_have_a_distance(grid, monkeypatch):
+    """A missed volume has no distance: 2 and 8 mm are left of fold 0, 4 mm of fold 1."""
+    monkeypatch.setitem(globals(), "FOLDS", [{"a_ED": 0.9, "a_ES": 0.0, "b_ED": 0.6}, {"c_ED": 0.8}])
+    (section,) = folds_section(collect(grid(test_cases=None, ensemble=False)))
+    column = section.blocks[0].head.index("HD95 (mm)")
+    assert [str(row[column]) for row in section.blocks[0].rows] == [
+        "5.0 ± 4.2 (2 of 3 defined)",
+        "4.0",
+        "4.5 ± 0.7",
+        "**4.7 ± 3.1** (3 of 4 defined)",
+    ]
+
+
 def test_without_test_cases_the_page_says_so_and_complains_of_nothing(grid):
     folder = grid(test_cases=0)
     section, rows = table_of(folder)

@@ -17,7 +17,7 @@ from pipeline.experiment.runner import GRID
 from pipeline.experiment.statistics import Comparison, least_p
 from pipeline.report.document import Cell, Document, Section, Table, Text, render_html, render_markdown
 from pipeline.report.experiment import write_experiment_report
-from pipeline.report.experiment_numbers import power, sentence
+from pipeline.report.experiment_numbers import contrast, paired, power, sentence, summarise
 from pipeline.report.paper_samples import _box
 
 PATIENTS = 8
@@ -222,6 +222,73 @@ def test_a_general_grid_compares_with_its_baseline(experiment):
     assert re.search(rf"\| {PATIENTS} \| {BASE.mean():.3f} \| \*\*{BASE.mean() + 0.02:.3f}\*\*", row)
     assert "Cross-validation" not in text
     assert sum("about 0.0078 (0.031 after correction for 4 measures)" in line for line in lines(folder)) == 1
+
+
+def distances(**values):
+    """The table of one seed: {"a_ED": distance of patient a's volume, ...}."""
+    rows = [{"case": case, "patient": case.split("_")[0], "hd95_mm": value} for case, value in values.items()]
+    return {"0": pd.DataFrame(rows)}
+
+
+def test_a_volume_that_one_setting_missed_is_left_out_of_both():
+    """Patient a: 2 to 3 on the volume of both; b: 4 to 5 and 6 to 9. Its own mean of 3 against 6 would say better."""
+    first = distances(a_ED=2.0, a_ES=10.0, b_ED=4.0, b_ES=6.0)
+    second = distances(b_ES=9.0, b_ED=5.0, a_ED=3.0, a_ES=np.nan)
+    found = contrast(first, second, "hd95_mm")
+    assert (found.n, found.first, found.second) == (2, (2 + 5) / 2, (3 + 7) / 2)
+    assert found.by_seed == {"0": 1.5}
+    assert (len(paired(first, second, "hd95_mm")), summarise(second, "hd95_mm").share) == (4, "3 of 4 defined")
+    assert summarise(first, "hd95_mm").share == ""
+    assert contrast(first, {"1": second["0"]}, "hd95_mm").n == 0, "no seed in common"
+
+
+def test_slices_are_paired_by_case_slice_and_structure():
+    names = {"case": ["x", "x", "y"], "slice": [0, 1, 0], "structure": "LV", "patient": ""}
+    first, second = ({"0": pd.DataFrame({**names, "dice": values})} for values in ([0.5, 0.7, np.nan], [0.6, 0.6, 0.9]))
+    found = contrast(first, {"0": second["0"][::-1]}, "dice")
+    assert (found.n, found.first) == (1, pytest.approx(0.6))
+    assert found.difference == pytest.approx(0)
+
+
+def test_a_setting_that_misses_volumes_has_no_best_distance(experiment):
+    """The second misses two patients of eight and comes 0.4 mm nearer in the others."""
+    dice = {("acdc", "0", "0"): BASE, ("acdc", "1", "0"): [0.0, 0.0, *(BASE[2:] + 0.02)]}
+    folder = experiment(dice, kind="")
+    write_experiment_report(folder)
+    rows = [line.split("|") for line in lines(folder) if line.startswith("| acdc, alpha ")]
+    near = 20 * (1 - BASE[2:]).mean()
+    assert "**" in rows[0][2], "the Dice of all eight"
+    assert rows[0][5].strip() == f"{20 * (1 - BASE).mean():.1f} ± {20 * BASE.std(ddof=1):.1f}"
+    assert rows[1][5].strip() == f"{near - 0.4:.1f} ± {20 * BASE[2:].std(ddof=1):.1f} (6 of 8 defined)"
+    test = next(row for row in rows if row[3].strip() == "HD95 (mm)")
+    assert [cell.strip(" *") for cell in test[4:7]] == ["6 (6 of 8 volumes)", f"{near:.1f}", f"{near - 0.4:.1f}"]
+
+
+def test_settings_in_pixels_and_in_millimetres_are_told_apart(experiment):
+    """Other patients, another structure and another unit in the second: each row says its own, none is best."""
+    folder = experiment({("acdc", "0", "0"): BASE, ("lungs", "0", "0"): BASE}, kind="")
+    home = folder / "lungs_0_0" / "evaluation"
+    for name in ("scores", "slices"):
+        table = pd.read_csv(home / f"{name}.csv").rename(columns={"hd_mm": "hd_px", "hd95_mm": "hd95_px"})
+        table = table[table["structure"].isin(["LV", "mean"])].replace({"structure": {"LV": "lungs"}})
+        table["case"], table["patient"] = "x" + table["case"], "x" + table["patient"]
+        table.to_csv(home / f"{name}.csv", index=False)
+    content = json.loads((home / "scores.json").read_text())
+    (home / "scores.json").write_text(json.dumps({**content, "labels": {"lungs": 1}, "length_unit": "px"}))
+    grid = json.loads((folder / GRID).read_text())
+    (folder / GRID).write_text(json.dumps({**grid, "baseline": {"dataset": "acdc"}}))
+    write_experiment_report(folder)
+    told = lines(folder)
+    assert any(line.startswith("|  | Dice | IoU | Pixel error (%) | HD95 | volumes |") for line in told)
+    distance = f"{20 * (1 - BASE).mean():.1f}"
+    for name, unit in (("acdc", "mm"), ("lungs", "px")):
+        row = next(line for line in told if line.startswith(f"| {name}, alpha 0 | "))
+        assert row.split("|")[5].strip().startswith(f"{distance} {unit} ± ")
+    dice = f"{BASE.mean():.4f} ± {BASE.std(ddof=1):.4f}"
+    assert "|  | RV | MYO | LV | lungs |" in told
+    assert f"| lungs, alpha 0 | – | – | – | {dice} |" in told
+    assert "- lungs, alpha 0 against acdc, alpha 0: no patient in common, so nothing is compared." in told
+    assert "nan" not in "\n".join(told)
 
 
 def test_iou_that_contradicts_dice_is_found(experiment):
