@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.files import read_json
 
 OWN = ("bundle", "overlays", "evaluate")  # settings of a run that are no keys of its configuration
 SEED, FOLD = "seed", "fold"
+TAKEN = ("", ".", "..", "held_out", "figures", "grid.json", "report.md", "report.html")  # names that no run may have
 REMEDY = "See experiments/ for examples"
 
 
@@ -110,8 +111,8 @@ def load_grid(path: str | Path) -> Grid:
     alone).
 
     Raises:
-        DataError: no such file or form, no bundle, a baseline that is not run, configuration files that are
-            missing, two runs of one name.
+        DataError: no such file or form, no bundle, a baseline that is not run, a key that two axes set, configuration
+            files that are missing, two runs of one name, or a name that is no folder's or taken.
     """
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("axes"), dict) or not content["axes"]:
@@ -140,7 +141,43 @@ def _form_problems(content: Mapping[str, Any], source: str) -> list[Problem]:
     for key in ("common", "baseline"):
         if not isinstance(content.get(key, {}), dict):
             problems.append(Problem(f"{source}: {key}", "an object", repr(content[key]), REMEDY))
-    return problems
+    for key, (expected, holds) in _FORMS.items():
+        if key in content and not holds(content[key]):
+            problems.append(Problem(f"{source}: {key}", expected, repr(content[key]), REMEDY))
+    return problems or _settings_problems(content, source)
+
+
+def _settings_problems(content: Mapping[str, Any], source: str) -> list[Problem]:
+    """Of `OWN`, in all settings of a grid file, what has not its form."""
+    given = [(f"{source}: common", content.get("common", {}))]
+    for axis, levels in content["axes"].items():
+        given += [(f"{source}: axes: {axis}: {level}", own) for level, own in _levels(axis, levels)]
+    return [
+        Problem(f"{where}: {key}", expected, repr(settings[key]), REMEDY)
+        for where, settings in given
+        for key, (expected, holds) in _OWN_FORMS.items()
+        if key in settings and not holds(settings[key])
+    ]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_folder_name(value: Any) -> bool:
+    return _is_text(value) and value not in TAKEN and not set(value) & set("/\\\0")
+
+
+_FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a text that may be a folder's name", _is_folder_name),
+    "title": ("a text", _is_text),
+    "ensemble": ("true or false", lambda value: isinstance(value, bool)),
+}
+_OWN_FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "bundle": ("the folder of a bundle", _is_text),
+    "overlays": ("a list of configuration files", lambda files: isinstance(files, list) and all(map(_is_text, files))),
+    "evaluate": ("an object of settings", lambda value: isinstance(value, dict)),
+}
 
 
 def _baseline_problems(content: Mapping[str, Any], source: str) -> list[Problem]:
@@ -155,21 +192,50 @@ def _baseline_problems(content: Mapping[str, Any], source: str) -> list[Problem]
 def expand(axes: Mapping[str, Any], common: Mapping[str, Any], *, source: str = "grid") -> tuple[Run, ...]:
     """Every combination of the levels, the last axis fastest; form as `load_grid`; raises DataError as it does."""
     options = [_levels(axis, levels) for axis, levels in axes.items()]
+    if problems := _set_twice(dict(zip(axes, options, strict=True)), source):
+        raise DataError(problems)
     runs = [_run(axes, chosen, common, source) for chosen in itertools.product(*options)]
-    problems = [
-        Problem(f"{source}: {name}", "a name of its own for each run", f"{count} runs of it", "Rename the levels")
-        for name, count in Counter(run.name for run in runs).items()
-        if count > 1
-    ]
-    files = dict.fromkeys(file for run in runs for file in run.evaluate_files)
-    problems += [
-        Problem(file, "a configuration file", "none", "Start from the repository's root, or name the bundle's folder")
-        for file in files
-        if not Path(file).is_file()
-    ]
+    problems = _name_problems(runs, source)
+    for file in dict.fromkeys(file for run in runs for file in run.evaluate_files):
+        problems += _file_problems(file)
     if problems:
         raise DataError(problems)
     return tuple(runs)
+
+
+def _set_twice(options: Mapping[str, list[tuple[str, dict[str, Any]]]], source: str) -> list[Problem]:
+    """Keys that several axes set: the last one would win, and the runs would not be what the others' levels say."""
+    axes_of: dict[str, list[str]] = {}
+    for axis, levels in options.items():
+        for key in {key: None for _, own in levels for key in own}:
+            axes_of.setdefault(key, []).append(axis)
+    return [
+        Problem(f"{source}: {key}", "one axis that sets it", " and ".join(axes), "Take it out of the others")
+        for key, axes in axes_of.items()
+        if len(axes) > 1
+    ]
+
+
+def _name_problems(runs: list[Run], source: str) -> list[Problem]:
+    problems = []
+    for name, count in Counter(run.name for run in runs).items():
+        if name in TAKEN:
+            found = f"{name!r}, which is no folder's or taken"
+            problems.append(Problem(source, "levels that name a folder of the run's own", found, "Rename the levels"))
+        if count > 1:
+            expected = "a name of its own for each run"
+            problems.append(Problem(f"{source}: {name}", expected, f"{count} runs of it", "Rename the levels"))
+    return problems
+
+
+def _file_problems(file: str) -> list[Problem]:
+    if not Path(file).is_file():
+        remedy = "Start from the repository's root, or name the bundle's folder"
+        return [Problem(file, "a configuration file", "none", remedy)]
+    content = read_json(file)
+    if isinstance(content, dict):
+        return []
+    return [Problem(file, "a configuration, which is an object", type(content).__name__, "Name another file")]
 
 
 def _levels(axis: str, levels: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,15 @@ PROTOCOL = {
     "epochs": 100,
     "learning_rate": 0.01,
     "train_limit": None,
+}
+PARTS = {"loss": "loss", "network_def": "network", "optimizer": "optimizer"}  # what no value of PROTOCOL tells
+SET_BY = {  # keys that tell runs apart -> where they are chosen
+    "bundle": "--datasets",
+    "overlays": "a grid file",
+    "dataset_dir": "--data",
+    "alpha": "--alphas",
+    "seed": "--seeds",
+    "fold": "--folds",
 }
 QUICK = {"width": 8, "patch_size": [128, 128, 1], "epochs": 8, "batch_size": 8}
 
@@ -91,16 +101,21 @@ def paper_grid(
         data: data set -> its folder; default that of `DATA`.
         phantoms: data sets whose folder will hold phantoms; one that holds them already is recognised.
         quick: the reduced sizes of `QUICK`, for a trial of the whole in minutes.
-        settings: keys of the configuration for every run; they win.
+        settings: keys of the configuration for every run; they win, and are none of `SET_BY`.
 
     Raises:
-        DataError: an unknown data set, or nothing to vary.
+        DataError: an unknown data set, nothing to vary, or settings that would make all levels of an axis one.
     """
     unknown = [name for name in dict.fromkeys([*datasets, *(data or {})]) if name not in DATA]
     problems = [Problem(name, "one of " + ", ".join(DATA), "another name", "Choose of these") for name in unknown]
     for axis, levels in {"datasets": datasets, "alphas": alphas, "seeds": seeds, "folds": folds}.items():
         if not levels:
             problems.append(Problem(axis, "at least one", "none", "Name one"))
+    problems += [
+        Problem(f"--set {key}", "a key that is the same for every run", "one that tells runs apart", f"Use {option}")
+        for key, option in SET_BY.items()
+        if key in (settings or {})
+    ]
     if problems:
         raise DataError(problems)
     homes = {name: str((data or {}).get(name, DATA[name].home)) for name in datasets}
@@ -130,6 +145,8 @@ def deviations(run: Run, resolved: Mapping[str, Any]) -> list[str]:
         for key, stated in PROTOCOL.items()
         if resolved.get(key) != stated
     ]
+    changed = {re.split("#|::", key)[0] for key in run.settings}
+    wrong += [f"another {word} than the paper's" for part, word in PARTS.items() if part in changed]
     if PHANTOMS in run.levels.get("dataset", ""):
         wrong.append("phantoms instead of patients")
     return wrong

@@ -57,11 +57,37 @@ def test_settings_of_files_and_run_resolve_to_what_is_trained(tmp_path):
         ({"axes": {"alpha": [0]}, "common": COMMON, "baseline": ["alpha"]}, "baseline: expected an object"),
         ({"axes": {"alpha": [0]}, "common": COMMON, "baseline": {"alpha": 1}}, "baseline: alpha: expected a level"),
         ({"axes": {"alpha": [0]}, "common": COMMON, "baseline": {"loss": "CE"}}, "baseline: loss: expected a level"),
+        ({"axes": {"alpha": [0]}, "common": COMMON | {"evaluate": "x"}}, "common: evaluate: expected an object"),
+        ({"axes": {"alpha": [0]}, "common": COMMON | {"evaluate": None}}, "common: evaluate: expected an object"),
+        ({"axes": {"loss": {"CE": {"evaluate": [1]}}}, "common": COMMON}, "loss: CE: evaluate: expected an object"),
+        ({"axes": {"alpha": [0]}, "common": COMMON | {"overlays": "a.json"}}, "overlays: expected a list .* 'a.json'"),
+        ({"axes": {"alpha": [0]}, "common": {"bundle": ["bundles/acdc"]}}, "bundle: expected the folder"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "name": 5}, "name: expected a text"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "name": "../x"}, "name: expected a text"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "title": 5}, "title: expected a text"),
+        ({"axes": {"alpha": [0]}, "common": COMMON, "ensemble": "no"}, "ensemble: expected true or false"),
+        ({"axes": {"alpha": [0]}, "common": COMMON | {"overlays": ["data_lists"]}}, "data_lists: expected a conf"),
+        ({"axes": {"loss": {"→": {"alpha": 0}}}, "common": COMMON}, "levels that name a folder .* ''"),
+        ({"axes": {"loss": {"..": {"alpha": 0}}}, "common": COMMON}, r"levels that name a folder .* '\.\.'"),
+        ({"axes": {"loss": {"held_out": {"alpha": 0}}}, "common": COMMON}, "levels that name a folder .* 'held_out'"),
+        (
+            {"axes": {"loss": {"CE": {"alpha": 0}, "both": {"alpha": 1}}, "alpha": [0.5, 2]}, "common": COMMON},
+            "alpha: expected one axis that sets it, found loss and alpha",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, content, words):
     with pytest.raises(DataError, match=words):
         load_grid(write(tmp_path, **content))
+
+
+def test_an_overlay_that_is_no_configuration_is_told(tmp_path):
+    overlay = tmp_path / "overlay.json"
+    grid = write(tmp_path, axes={"alpha": [0]}, common=COMMON | {"overlays": [str(overlay)]})
+    for content, words in (("[1]", "a configuration, which is an object, found list"), ("{", "a JSON file")):
+        overlay.write_text(content)
+        with pytest.raises(DataError, match=words):
+            load_grid(grid)
 
 
 def test_a_grid_survives_its_file(tmp_path):

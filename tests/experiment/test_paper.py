@@ -173,6 +173,24 @@ def test_what_is_no_full_run_of_the_paper(phantom_acdc):
     assert any(word.startswith("train_limit") for word in deviations(quick, quick.resolved()))
 
 
+@pytest.mark.parametrize("key", ["alpha", "seed", "fold", "dataset_dir", "bundle", "overlays"])
+def test_no_setting_for_every_run_makes_the_levels_of_an_axis_one(key):
+    with pytest.raises(DataError, match=f"--set {key}: expected a key that is the same for every run"):
+        paper_grid(settings={key: 7, "width": 16})
+
+
+def test_another_loss_network_or_optimizer_is_not_the_paper_s():
+    settings = {
+        "loss": "%a.json::b",
+        "network_def#network": {"_target_": "UNet"},
+        "optimizer::lr": 1,
+        "loss_spacing": 2,
+    }
+    (run,) = paper_grid(datasets=["acdc"], alphas=[1], seeds=[0], data={"acdc": "nowhere"}, settings=settings).runs
+    words = ("loss", "network", "optimizer")
+    assert deviations(run, run.resolved()) == [f"another {word} than the paper's" for word in words]
+
+
 def test_phantoms_are_recognised(phantom_acdc, phantom_covid19_slices, tmp_path):
     assert is_phantom(phantom_acdc)
     assert is_phantom(phantom_covid19_slices)
