@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,15 +79,17 @@ class Result:
         whole = table[table["structure"] == MEAN].set_index(keys)
         return means.join(whole[["patient", "pixel_error"]]).reset_index()
 
-    def pooled(self) -> dict[str, float]:
-        """Dice and IoU over all voxels of all cases at once, mean over structures; mean pixel error of the volumes."""
-        rows = self.structures("volumes")
-        sizes = (rows["truth_voxels"] + rows["pred_voxels"]).astype(float)
-        both = rows["dice"].fillna(0) * sizes / 2
-        sums = pd.DataFrame({"both": both, "sizes": sizes}).groupby(rows["structure"]).sum()
-        dice = 2 * sums["both"] / sums["sizes"]
-        error = float(self.units("volumes")["pixel_error"].mean())
-        return {"dice": float(dice.mean()), "iou": float((dice / (2 - dice)).mean()), "pixel_error": error}
+
+def pooled(results: Sequence[Result]) -> dict[str, float]:
+    """Dice and IoU over all voxels of all cases of all results at once, mean over structures, and their pixel error."""
+    rows = pd.concat([result.structures("volumes") for result in results])
+    sizes = (rows["truth_voxels"] + rows["pred_voxels"]).astype(float)
+    both = rows["dice"].fillna(0) * sizes / 2
+    sums = pd.DataFrame({"both": both, "sizes": sizes}).groupby(rows["structure"]).sum()
+    dice = 2 * sums["both"] / sums["sizes"]
+    wrong, voxels = pd.concat([result.bands for result in results])[["wrong", "all"]].sum()
+    error = float(wrong / voxels) if voxels else math.nan
+    return {"dice": float(dice.mean()), "iou": float((dice / (2 - dice)).mean()), "pixel_error": error}
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,15 @@ class Summary:
 
 def table_by_seed(results: Sequence[Result], read: Callable[[Result], pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The rows of all folds of each seed, together."""
-    found: dict[str, list[pd.DataFrame]] = {}
+    return {seed: pd.concat(map(read, own), ignore_index=True) for seed, own in by_seed(results).items()}
+
+
+def by_seed(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results of each seed, one for each fold."""
+    found: dict[str, list[Result]] = {}
     for result in results:
-        found.setdefault(result.run.levels.get("seed", "0"), []).append(read(result))
-    return {seed: pd.concat(tables, ignore_index=True) for seed, tables in found.items()}
+        found.setdefault(result.run.levels.get("seed", "0"), []).append(result)
+    return found
 
 
 def summarise(tables: dict[str, pd.DataFrame], measure: str) -> Summary:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.experiment import paper
-from pipeline.experiment.collection import Collection, Result
+from pipeline.experiment.collection import Collection, Result, pooled
 from pipeline.experiment.statistics import Comparison
 from pipeline.report.document import Cell, Table, as_list
 from pipeline.report.experiment_numbers import (
     MEASURES,
     ONE_SEED,
+    by_seed,
     contrasts,
     count,
     four,
@@ -181,23 +182,27 @@ def _verdict(part: DataResults) -> str:
 
 def averaging_table(data: Sequence[DataResults]) -> Table:
     """The same masks averaged in six ways, since the paper does not say how it averaged."""
-    ways: list[tuple[str, Callable[[Result], pd.DataFrame]]] = [
-        ("by slice, structures; empty left out", lambda r: r.units()),
-        ("by slice, structures; empty counts 1", lambda r: r.units(empty=1.0)),
-        ("by slice, with background", lambda r: r.units(background=True)),
-        ("by volume, structures", lambda r: r.units("volumes")),
-        ("by volume, with background", lambda r: r.units("volumes", background=True)),
-        ("all voxels pooled, structures", lambda r: pd.DataFrame([r.pooled()])),
-    ]
+    ways: dict[str, Callable[[Sequence[Result]], dict[str, pd.DataFrame]]] = {
+        "by slice, structures; empty left out": lambda own: table_by_seed(own, lambda r: r.units()),
+        "by slice, structures; empty counts 1": lambda own: table_by_seed(own, lambda r: r.units(empty=1.0)),
+        "by slice, with background": lambda own: table_by_seed(own, lambda r: r.units(background=True)),
+        "by volume, structures": lambda own: table_by_seed(own, lambda r: r.units("volumes")),
+        "by volume, with background": lambda own: table_by_seed(own, lambda r: r.units("volumes", background=True)),
+        "all voxels pooled, structures": _pooled_by_seed,
+    }
     alphas = list(dict.fromkeys(alpha for part in data for alpha in part.by_alpha))
     rows = []
     for part in data:
-        for name, read in ways:
+        for name, read in ways.items():
             row: list[Cell | str] = [part.name, name]
             for alpha in alphas:
-                tables = table_by_seed(part.by_alpha.get(alpha, ()), read)
+                tables = read(part.by_alpha.get(alpha, ()))
                 row += [four(summarise(tables, measure).mean) if tables else "–" for measure in MEASURES]
             rows.append(row)
     spans = [("", 2), *((loss_name(alpha), len(MEASURES)) for alpha in alphas)]
     head = ["Data", "averaged", *(name for _ in alphas for name in MEASURES.values())]
     return Table("", head, rows, spans)
+
+
+def _pooled_by_seed(results: Sequence[Result]) -> dict[str, pd.DataFrame]:
+    return {seed: pd.DataFrame([pooled(own)]) for seed, own in by_seed(results).items()}

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pipeline.experiment.collection import Result, pooled
 from pipeline.experiment.details import background_table, band_table, edge_distance
+from pipeline.experiment.grid import Run
 
 
 def brute(truth, spacing):
@@ -85,3 +87,45 @@ def test_tables_are_kept_until_the_scores_change(scored):
 
     os.utime(folder / "scores.json", (2e9, 2e9))
     assert band_table(folder, scores).set_index("band")["wrong"]["near"] == 1
+
+
+@pytest.fixture
+def folds(tmp_path):
+    """Fold 0: a of 100 voxels, 5 of 10 found and 5 false, b of 1000, all 40 found. Fold 1: c of 100, 20 and 2 false."""
+    import nibabel as nib
+
+    from pipeline.metrics import score_cases
+
+    masks = {"a": (1, slice(10), slice(5, 15)), "b": (10, slice(40), slice(40)), "c": (1, slice(20), slice(22))}
+    results = []
+    for fold, names in enumerate(("ab", "c")):
+        home = tmp_path / f"fold{fold}"
+        cases = []
+        for name in names:
+            depth, *both = masks[name]
+            case = {"case": name, "patient": name}
+            for key, own in zip(("label", "pred"), both, strict=True):
+                array = np.zeros((10, 10, depth), np.uint8)
+                array.flat[own] = 1
+                case[key] = str(tmp_path / f"{name}_{key}.nii.gz")
+                nib.save(nib.Nifti1Image(array, np.diag([2.0, 2.0, 8.0, 1.0])), case[key])
+            cases.append(case)
+        score_cases(cases, {"square": 1}, progress=False).write(home / "evaluation")
+        results.append(Result(Run(home.name, {"seed": "0", "fold": str(fold)}, "bundles/acdc"), home))
+    return results
+
+
+def test_all_voxels_of_all_folds_are_pooled(folds):
+    """10, 0 and 2 wrong voxels of 100, 1000 and 100; 5, 40 and 20 in common of 20, 80 and 42."""
+    assert pooled(folds[:1])["pixel_error"] == pytest.approx(10 / 1100)
+    found = pooled(folds)
+    assert found["pixel_error"] == pytest.approx(12 / 1200)
+    assert found["dice"] == pytest.approx(2 * 65 / 142, abs=1e-6)
+    assert found["iou"] == pytest.approx(65 / (142 - 65), abs=1e-6)
+
+
+def test_the_table_of_averages_pools_the_folds(folds):
+    from pipeline.report.paper_tables import DataResults, averaging_table
+
+    row = averaging_table([DataResults("acdc", {"0": folds}, ())]).rows[-1]
+    assert row == ["ACDC", "all voxels pooled, structures", "0.9155", "0.8442", "0.0100"]
