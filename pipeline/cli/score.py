@@ -33,7 +33,7 @@ def score(
 
     Example: volseg score out/ data/acdc/datalist.json --dataset-dir data/acdc --fold 0 -o scores/
     """
-    from pipeline.metrics import parse_lesions, score_folders, write_acdc_csv
+    from pipeline.metrics import parse_lesions, score_folders
 
     scores = score_folders(
         pred,
@@ -44,13 +44,15 @@ def score(
         fold=fold,
         labels=labels,
         lesions=parse_lesions(lesions) if lesions else None,
+        check_organs=True,
         missing=missing,
         processes=processes,
         check_grid=check_grid,
+        acdc_csv=acdc_csv,
         overwrite=overwrite,
     )
     if acdc_csv:
-        print(f"ACDC's form: {write_acdc_csv(scores.cases, out / 'acdc.csv', overwrite=overwrite)}")
+        print(f"ACDC's form: {out / 'acdc.csv'}")
     if report:
         from pipeline.report import markdown_table, write_report
 

@@ -47,7 +47,8 @@ def affected(lesion: np.ndarray, organ: np.ndarray, grid: Grid, *, name: str = "
 
     Returns:
         "both", "left", "right": {"size" (ml, or percent of the picture), "percent" (affected)}, None where unknown: no
-        organ beside the lesion, or no two sides. "reason" says which, "" where all are known.
+        organ beside the lesion, no two sides, or a picture, which does not say where the patient's left is. "reason"
+        says which, "" where all are known.
     """
     whole = organ | lesion
     voxel = grid.voxel(organ.shape)
@@ -55,7 +56,7 @@ def affected(lesion: np.ndarray, organ: np.ndarray, grid: Grid, *, name: str = "
     if not (organ & ~lesion).any():
         return found | {"reason": f"no {name} in the mask"}
     found["both"] = _share(lesion, whole, voxel)
-    sides = split_sides(whole, grid.spacing, grid.affine)
+    sides = split_sides(whole, grid.spacing, grid.affine) if grid.has_geometry else None
     if sides is None:
         return found | {"reason": NO_SIDES}
     return found | {side: _share(lesion & (sides == number), sides == number, voxel) for side, number in SIDES.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,18 @@ import pandas as pd
 
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.files import records, write_files
+from pipeline.metrics.labels import MEAN
 
 # g/ml; Schulz-Menger et al., J Cardiovasc Magn Reson 22:19, 2020, doi 10.1186/s12968-020-00610-6
 MYOCARDIAL_DENSITY = 1.05
 CAVITIES = ("LV", "RV")
 MYOCARDIUM = "MYO"
 SIDES = ("truth", "pred")
+PHASES = ("ED", "ES")
 
 # The table of the ACDC challenge's own script: volume predicted, error = predicted - truth, order LV, RV, MYO.
 ACDC_ORDER = ("LV", "RV", "MYO")
+ACDC_CSV = "acdc.csv"
 
 
 def clinical_table(cases: pd.DataFrame, *, missing: Sequence[str] = ()) -> pd.DataFrame | None:
@@ -33,10 +36,12 @@ def clinical_table(cases: pd.DataFrame, *, missing: Sequence[str] = ()) -> pd.Da
         patient, group, {LV,RV}_{EDV,ESV}_{truth,pred}_ml, {LV,RV}_EF_{truth,pred}_percent and
         MYO_ED_mass_{truth,pred}_g, for the structures that were scored; NaN where a phase is absent or the
         end-diastolic volume is 0. None where there are no ED and ES cases of named patients or no such structure.
+        Cases of no known patient, and all but the first of a patient and phase, are not in it: see `left_out`.
     """
+    cases = cases[cases["patient"].astype(bool)]
     structures = set(cases["structure"])
     heart = [name for name in (*CAVITIES, MYOCARDIUM) if name in structures]
-    if not heart or not {"ED", "ES"} <= set(cases["phase"]) or not cases["patient"].all():
+    if not heart or not set(PHASES) <= set(cases["phase"]):
         return None
     cases = cases.assign(pred_ml=cases["pred_ml"].mask(cases["case"].isin(missing)))
     table = cases.drop_duplicates("patient")[["patient", "group"]].set_index("patient", drop=False)
@@ -52,6 +57,17 @@ def clinical_table(cases: pd.DataFrame, *, missing: Sequence[str] = ()) -> pd.Da
     for side in SIDES if MYOCARDIUM in heart else ():
         table[f"{MYOCARDIUM}_ED_mass_{side}_g"] = ml[f"{side}_ml", MYOCARDIUM, "ED"] * MYOCARDIAL_DENSITY
     return table.reset_index(drop=True)
+
+
+def left_out(cases: pd.DataFrame) -> dict[str, list[str]]:
+    """Why -> the ED and ES cases that `clinical_table` leaves out; empty where there is no such table."""
+    if clinical_table(cases) is None:
+        return {}
+    hearts = cases[cases["phase"].isin(PHASES)].drop_duplicates("case")
+    named = hearts["patient"].astype(bool)
+    again = hearts.duplicated(["patient", "phase"]) & named
+    reasons = {"no patient is known": ~named, "an earlier case is of the same patient and phase": again}
+    return {why: hearts.loc[which, "case"].tolist() for why, which in reasons.items() if which.any()}
 
 
 def to_json(clinical: pd.DataFrame) -> dict[str, Any]:
@@ -98,6 +114,14 @@ def agreement(pred: Sequence[float], truth: Sequence[float]) -> dict[str, float 
     }
 
 
+def check_acdc(structures: Iterable[str], path: str | Path) -> None:
+    """Raise DataError where none of the structures is called RV, MYO or LV; `path` is the table's."""
+    names = [name for name in dict.fromkeys(structures) if name != MEAN]
+    if not set(ACDC_ORDER) & set(names):
+        remedy = "Give --labels 1=RV,2=MYO,3=LV"
+        raise DataError(Problem(str(path), "structures called RV, MYO and LV", ", ".join(names), remedy))
+
+
 def write_acdc_csv(cases: pd.DataFrame, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write the table that the ACDC challenge's own script writes: Name, Dice LV, Volume LV, Err LV(ml), ...
 
@@ -107,9 +131,7 @@ def write_acdc_csv(cases: pd.DataFrame, path: str | Path, *, overwrite: bool = F
         DataError: the file exists and `overwrite` is false, or no structure is called RV, MYO or LV.
     """
     path = Path(path)
-    if not set(ACDC_ORDER) & set(cases["structure"]):
-        found = ", ".join(dict.fromkeys(cases["structure"]))
-        raise DataError(Problem(str(path), "structures called RV, MYO and LV", found, "Give --labels 1=RV,2=MYO,3=LV"))
+    check_acdc(cases["structure"], path)
     table = pd.DataFrame({"Name": list(dict.fromkeys(cases["case"]))})
     for structure in ACDC_ORDER:
         rows = cases[cases["structure"] == structure].set_index("case").reindex(table["Name"])

@@ -55,18 +55,25 @@ class LesionScore:
 
 
 def check_lesions(
-    lesions: Mapping[str, str | None] | None, labels: Labels, *, source: str = "lesions"
+    lesions: Mapping[str, str | None] | None, labels: Labels, *, organs: bool = False, source: str = "lesions"
 ) -> dict[str, str | None]:
     """Lesion structure -> the organ that holds it, None where the labels lack that organ; {} for None.
 
+    Args:
+        lesions: structure -> organ, or None.
+        labels: name -> number or numbers of each structure.
+        organs: whether an organ that the labels lack is refused, as what a user typed must be.
+        source: of the lesions, for the message.
+
     Raises:
-        DataError: a lesion structure that is not among the labels.
+        DataError: a lesion structure (or organ) that is not among the labels.
     """
     lesions = dict(lesions or {})
     remedy = "Name structures of the labels, for example infection=lungs"
+    named = [*lesions, *filter(None, lesions.values() if organs else [])]
     problems = [
         Problem(source, "one of the structures " + ", ".join(labels), name, remedy)
-        for name in lesions
+        for name in dict.fromkeys(named)
         if name not in labels
     ]
     if problems:

@@ -19,6 +19,7 @@ from pipeline.errors import DataError, Problem, printable
 from pipeline.files import refuse_existing
 from pipeline.metrics import empty
 from pipeline.metrics.cases import COUNTS, DISTANCES, VOLUMES, definitions
+from pipeline.metrics.clinical import ACDC_CSV, check_acdc, left_out, write_acdc_csv
 from pipeline.metrics.empty import MissingPolicy
 from pipeline.metrics.files import SCORE_FILES
 from pipeline.metrics.labels import Labels, structures_of
@@ -43,6 +44,7 @@ def score_cases(
     *,
     missing: MissingPolicy | str = MissingPolicy.ZERO,
     lesions: Mapping[str, str | None] | None = None,
+    check_organs: bool = False,
     check_grid: bool = True,
     processes: int = 1,
     provenance: Mapping[str, Any] | None = None,
@@ -58,6 +60,7 @@ def score_cases(
         missing: what a case without a prediction counts for: an empty mask, or nothing ("skip").
         lesions: structures to be scored lesion by lesion, each with the organ that holds it (None: no shares), for
             example {"infection": "lungs"}; see `pipeline.metrics.lesions`.
+        check_organs: whether an organ that is none of the labels is refused; its shares are left out otherwise.
         check_grid: whether masks must lie within 0.1 mm of the truth's grid; shapes must agree in any case.
         processes: how many cases are scored at once.
         provenance: what else scores.json is to say of the origin (the datalist, the folders; "warnings").
@@ -74,7 +77,7 @@ def score_cases(
     """
     missing = MissingPolicy(missing)
     labels = structures_of(labels)
-    lesions = check_lesions(lesions, labels)
+    lesions = check_lesions(lesions, labels, organs=check_organs)
     _check_list(cases)
     absent = [case["case"] for case in cases if not case.get("pred")]
     chosen = [case for case in cases if case.get("pred") or missing is MissingPolicy.ZERO]
@@ -87,10 +90,13 @@ def score_cases(
     unit, unmeasured = _lengths(chosen, outcomes)
     provenance = dict(provenance or {})
     warnings = [outcome.warning for outcome in outcomes if outcome.warning] + unmeasured
+    table = _table(chosen, [outcome.score.structures for outcome in outcomes])
+    for why, names in left_out(table).items():
+        warnings.append(f"{len(names)} not among the clinical numbers, since {why}: {_first(names)}")
     warnings += provenance.get("warnings", [])
     _say(absent, warnings, missing)
     return Scores(
-        cases=_table(chosen, [outcome.score.structures for outcome in outcomes]),
+        cases=table,
         slices=_table(chosen, [outcome.score.slices for outcome in outcomes]),
         labels=labels,
         length_unit=unit,
@@ -112,23 +118,31 @@ def score_folders(
     section: Literal["training", "testing"] = "training",
     fold: int | str | None = None,
     labels: Labels | None = None,
+    acdc_csv: bool = False,
     overwrite: bool = False,
     **options: Any,
 ) -> Scores:
     """Pair (`pair_folders`), score (`score_cases`, which takes the other options) and write (`Scores.write`).
 
+    With `acdc_csv` also the table of `clinical.write_acdc_csv`, as acdc.csv.
+
     Raises:
         DataError: as those three; an output folder that holds scores is refused before anything is computed.
     """
+    table = Path(out) / ACDC_CSV
     if not overwrite:
-        refuse_existing(Path(out) / name for name in SCORE_FILES)
+        refuse_existing([*(Path(out) / name for name in SCORE_FILES), *([table] if acdc_csv else [])])
     cases, structures = pair_folders(
         pred_dir, truth, dataset_dir=dataset_dir, section=section, fold=fold, labels=labels
     )
+    if acdc_csv:
+        check_acdc(structures, table)
     inputs = {"pred": _absolute(pred_dir), "truth": _absolute(truth), "section": section, "fold": fold}
     inputs["warnings"] = unpaired(pred_dir, truth, cases)
     scores = score_cases(cases, structures, provenance=inputs, **options)
     scores.write(out, overwrite=overwrite)
+    if acdc_csv:
+        write_acdc_csv(scores.cases, table, overwrite=overwrite)
     return scores
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from pipeline.metrics import agreement, write_acdc_csv
-from pipeline.metrics.clinical import agreement_table, clinical_table
+from pipeline.metrics.clinical import agreement_table, clinical_table, left_out
 
 
 def row(case: str, structure: str, truth_ml: float, pred_ml: float, dice: float = 0.5) -> dict:
@@ -63,6 +63,19 @@ def test_a_phase_that_is_absent() -> None:
     assert clinical_table(cases.assign(patient="")) is None
     only_lv = clinical_table(cases[cases["structure"] == "LV"])
     assert not [name for name in only_lv if name.startswith(("RV", "MYO"))]
+
+
+def test_a_second_visit_and_a_case_of_no_known_patient_are_left_out_and_named() -> None:
+    whole = two_patients()
+    visit = whole[whole["case"] == "p1_ED"].assign(case="p1_later_ED", truth_ml=999.0)
+    nameless = whole[whole["case"] == "p2_ES"].assign(case="x_ES", patient="")
+    cases = pd.concat([whole, visit, nameless], ignore_index=True)
+    pd.testing.assert_frame_equal(clinical_table(cases), clinical_table(whole))
+    assert left_out(cases) == {
+        "no patient is known": ["x_ES"],
+        "an earlier case is of the same patient and phase": ["p1_later_ED"],
+    }
+    assert left_out(whole) == left_out(cases.assign(structure="lungs")) == left_out(cases.assign(patient="")) == {}
 
 
 def test_agreement_by_hand() -> None:

@@ -224,6 +224,15 @@ def test_shares_that_are_unknown_say_why() -> None:
     assert case["note"] == "truth: left and right cannot be told apart; pred: no lungs in the mask"
 
 
+def test_a_picture_does_not_say_where_the_left_is() -> None:
+    picture = Grid((1.0, 1.0, 1.0), np.diag([-1.0, -1, 1, 1]), has_geometry=False)
+    (case,) = score_lesions(chest(), chest(), picture, BOTH, {"infection": "lungs"}).cases
+    assert case["affected_truth_percent"] == pytest.approx(100 * 140 / 800)
+    assert math.isnan(case["affected_left_truth_percent"])
+    assert math.isnan(case["organ_right_pred_percent"])
+    assert case["note"] == "; ".join(f"{side}: left and right cannot be told apart" for side in ("truth", "pred"))
+
+
 def test_lesions_in_words() -> None:
     assert parse_lesions("infection=lungs, nodule") == {"infection": "lungs", "nodule": None}
     assert check_lesions({"infection": "lungs"}, BOTH) == {"infection": "lungs"}
@@ -233,3 +242,6 @@ def test_lesions_in_words() -> None:
     assert lesions_among(LABELS, None) == {}
     with pytest.raises(DataError, match="one of the structures lungs, infection, found nodule"):
         check_lesions({"nodule": None}, BOTH)
+    with pytest.raises(DataError, match="one of the structures lungs, infection, found lung"):
+        check_lesions({"infection": "lung"}, BOTH, organs=True)
+    assert check_lesions({"infection": "lungs"}, BOTH, organs=True) == {"infection": "lungs"}

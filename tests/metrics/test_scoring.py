@@ -47,6 +47,41 @@ def test_a_mask_of_no_case_is_warned_of_and_noted(
     assert told in (tmp_path / "out" / "scores.json").read_text(encoding="utf-8")
 
 
+def test_what_cannot_be_done_is_refused_before_anything_is_scored(
+    preds: Path, acdc_truth: Path, tmp_path: Path
+) -> None:
+    from pipeline.cli.score import score as command
+
+    out = tmp_path / "out"
+    given = {"labels": {"lungs": 1, "infection": 2, "nodule": 3}}
+    with pytest.raises(DataError, match="structures called RV, MYO and LV, found lungs, infection, nodule"):
+        command(preds, acdc_truth, out, **given, acdc_csv=True)
+    with pytest.raises(DataError, match="lesions: expected one of the structures lungs, infection, nodule, found lung"):
+        command(preds, acdc_truth, out, **given, lesions="infection=lung")
+    assert not out.exists()
+    out.mkdir()
+    (out / "acdc.csv").touch()
+    with pytest.raises(DataError, match=r"acdc\.csv"):
+        command(preds, acdc_truth, out, labels=LABELS, acdc_csv=True)
+    assert [path.name for path in out.iterdir()] == ["acdc.csv"]
+
+
+def test_the_form_of_acdc_lies_beside_the_scores(preds: Path, acdc_truth: Path, tmp_path: Path) -> None:
+    score(preds, acdc_truth, tmp_path, acdc_csv=True)
+    lines = (tmp_path / "out" / "acdc.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[2].startswith("patient001_ES,0.75,0.08,0,")
+
+
+def test_a_second_visit_is_warned_of(preds: Path, tmp_path: Path) -> None:
+    who = {"patient": "p", "phase": "ED"}
+    cases = [{"case": name, **who, "label": preds / f"{name}.nii.gz"} for name in CASES]
+    cases[1]["phase"] = "ES"
+    scores = score_cases([{**case, "pred": case["label"]} for case in cases], LABELS, progress=False)
+    told = "2 not among the clinical numbers, since an earlier case is of the same patient and phase: "
+    assert scores.provenance["warnings"] == [told + ", ".join(CASES[2:])]
+    assert len(scores.clinical) == 1
+
+
 def test_files_by_hand(preds: Path, acdc_truth: Path, tmp_path: Path) -> None:
     score(preds, acdc_truth, tmp_path)
     out = tmp_path / "out"
