@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,21 @@ def digest(datalist: str | os.PathLike) -> str:
     items = json.loads(Path(datalist).read_text(encoding="utf-8"))["training"]
     rows = sorted([str(item.get("case", item["image"])), str(item.get("fold"))] for item in items)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+
+def members(models: str | os.PathLike) -> str | list[str]:
+    """A bundle's `checkpoint`: model.pt of its folder `models`; with model_2.pt, model_3.pt ... beside it all of them.
+
+    They are weights of one network_def, whose answers are averaged (`pipeline.ensembles.EnsembleInferer`).
+    """
+    first = Path(models, BEST_FILE)
+    further = further_members(first)
+    return [str(path) for path in (first, *further)] if further else str(first)
+
+
+def further_members(weights: Path) -> list[Path]:
+    """NAME_2.pt, NAME_3.pt ... beside NAME.pt, up to NAME_9.pt."""
+    return sorted(weights.parent.glob(f"{escape(weights.stem)}_[2-9].pt"))
 
 
 def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.Module:

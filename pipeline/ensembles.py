@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ class EnsembleInferer(Inferer):
     Args:
         inferer: what calls the network, e.g. mirrored sliding windows; once for each member and pass.
         checkpoints: the bundle's `checkpoint`: one file, or several, e.g. those of all folds; all of one network_def.
-            The first one's weights are those that the network has already.
+            The first one's weights are those that the network has already. A further file that has gone since it was
+            read counts no more: a server's training has replaced what it belonged to.
         dropout_samples: passes with dropout left on (Gal and Ghahramani, ICML 2016, arXiv:1506.02142); 0 for none.
         sigmoid: each channel is one structure; else the channels are classes that exclude one another.
     """
@@ -44,7 +46,7 @@ class EnsembleInferer(Inferer):
         self.further = [] if isinstance(checkpoints, str) else [str(path) for path in checkpoints][1:]
         self.dropout_samples = dropout_samples
         self.sigmoid = sigmoid
-        self._states: list[dict[str, torch.Tensor]] = []
+        self._states: dict[str, dict[str, torch.Tensor]] = {}
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Logits (B, channels, X, Y, Z) of the mean probabilities.
@@ -55,10 +57,11 @@ class EnsembleInferer(Inferer):
         if not self.further and not self.dropout_samples:
             return self.inferer(inputs, network, *args, **kwargs)
         if not self._states and self.further:
-            self._states = _read_states(network, self.further)
+            self._states = dict(zip(self.further, _read_states(network, self.further), strict=True))
+        states = [state for path, state in self._states.items() if Path(path).is_file()]
         total, number = None, 0
         with _dropout(network, self.dropout_samples):
-            for state in [None, *self._states]:
+            for state in [None, *states]:
                 with _weights(network, state):
                     for _ in range(max(1, self.dropout_samples)):
                         logits = self.inferer(inputs, network, *args, **kwargs)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from monai.inferers import SimpleInferer
 from torch import nn
 
+from pipeline.checkpoints import members
 from pipeline.ensembles import CascadeInferer, EnsembleInferer
 from pipeline.errors import DataError
 
@@ -75,6 +78,29 @@ def test_weights_that_are_missing_or_of_another_network_are_named(weights, tmp_p
     with pytest.raises(DataError, match="weights of this network_def"):
         EnsembleInferer(SimpleInferer(), checkpoints=given)(X, network)
     assert network.bias == 1.0
+
+
+def test_a_member_that_has_gone_since_counts_no_more(weights):
+    """A server's training puts another network in the place of the one that the member belonged to."""
+    network, further = Bias(4.0).eval(), weights("model_2.pt", 0.0)
+    ensemble = EnsembleInferer(SimpleInferer(), checkpoints=["model.pt", further])
+    with torch.no_grad():
+        both = ensemble(X, network).softmax(1)[:, 0]
+        Path(further).unlink()
+        network.bias.fill_(2.0)
+        alone = ensemble(X, network).softmax(1)[:, 0]
+    assert float(both[0, 0, 0, 0]) == pytest.approx(float(torch.tensor([4.0, 0.0]).sigmoid().mean()))
+    assert float(alone[0, 0, 0, 0]) == pytest.approx(float(torch.tensor(2.0).sigmoid()))
+
+
+def test_members_lie_beside_the_first(tmp_path):
+    assert members(tmp_path) == str(tmp_path / "model.pt"), "told as missing by who loads it"
+    for name in ("model.pt", "model_prev.pt", "model_final.pt", "fold0.pt", "fold0_2.pt"):
+        (tmp_path / name).touch()
+    assert members(tmp_path) == str(tmp_path / "model.pt")
+    for name in ("model_3.pt", "model_2.pt"):
+        (tmp_path / name).touch()
+    assert members(tmp_path) == [str(tmp_path / name) for name in ("model.pt", "model_2.pt", "model_3.pt")]
 
 
 def test_dropout_passes_average_what_dropout_leaves():

@@ -11,7 +11,10 @@ import typer
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run a bundle of others whatever its configurations and its code do.")
 ]
-Weights = Annotated[Path | None, typer.Option(help="Weights other than the bundle's models/model.pt.")]
+Weights = Annotated[
+    list[Path] | None,
+    typer.Option(help="Weights other than the bundle's; given several times, the answers of all are averaged."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write; else only a summary.")]
 Folds = Annotated[int, typer.Option(min=2, help="Number of folds.")]

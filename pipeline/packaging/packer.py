@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ SAME = (
     *("patch_size", "spacing", "neighbours", "target", "targets", "hu_window", "crop_to_body"),
 )
 NEEDED = ("inference", "metadata")
+MOST_MEMBERS = 9
 TOLD = ("labels", "in_channels", "spacing", "patch_size", "neighbours", "hu_window")  # on the page of other weights
 
 
@@ -50,7 +51,7 @@ def package(
     bundle: str | Path,
     output: str | Path = "dist",
     *,
-    weights: str | Path | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     overrides: Mapping[str, Any] | None = None,
     name: str | None = None,
     make_zip: bool = False,
@@ -66,8 +67,9 @@ def package(
     Args:
         bundle: folder with train.json, inference.json and metadata.json, e.g. bundles/acdc.
         output: folder of packed bundles.
-        weights: a file instead of the bundle's models/model.pt; what it is worth is read from the .json beside it. The
-            bundle's card and figures come along only with weights from the bundle's own folder.
+        weights: a file instead of the bundle's models/model.pt, or several whose answers are to be averaged, e.g. those
+            of all folds; what they are worth is read from the .json beside the first. The bundle's card and figures
+            come along only with weights from the bundle's own folder.
         overrides: top-level keys that the weights were trained with, e.g. {"target": "both"}.
         name: what the packed bundle is called, instead of the bundle's folder.
         make_zip: also OUTPUT/NAME_segmentation_vVERSION.zip.
@@ -81,8 +83,8 @@ def package(
     """
     bundle, output = Path(bundle), Path(output)
     files = _read(bundle, dict(overrides or {}))
-    weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
-    own = weights.resolve().is_relative_to(bundle.resolve())
+    weights = _weights(weights, bundle)
+    own = all(file.resolve().is_relative_to(bundle.resolve()) for file in weights)
     name = _plain(name or bundle.resolve().name)
     target = output / (name if "segmentation" in name else f"{name}_segmentation")
     metadata = files.pop("metadata")
@@ -159,16 +161,31 @@ def _existing(paths: list[Path], overwrite: bool) -> list[Problem]:
     return [] if overwrite else [Problem(str(path), "no packed bundle yet", "one", remedy) for path in there]
 
 
-def _weight_problems(inference: dict[str, Any], weights: Path) -> list[Problem]:
+def _weights(given: str | Path | Sequence[str | Path] | None, bundle: Path) -> list[Path]:
+    """The files that were given, or the bundle's own: the first, and those that answer together with it."""
+    from pipeline.checkpoints import further_members
+
+    if given is None:
+        first = bundle / "models" / "model.pt"
+        return [first, *further_members(first)]
+    files = [Path(file) for file in ([given] if isinstance(given, str | Path) else given)]
+    if not 1 <= len(files) <= MOST_MEMBERS:
+        raise DataError(Problem("weights", f"1 to {MOST_MEMBERS} files", str(len(files)), "Give the best of them"))
+    return files
+
+
+def _weight_problems(inference: dict[str, Any], weights: Sequence[Path]) -> list[Problem]:
     from monai.bundle import ConfigParser
 
     from pipeline.checkpoints import load_weights
 
-    try:
-        load_weights(ConfigParser(dict(inference)).get_parsed_content("network_def"), weights)
-    except DataError as error:
-        return error.problems
-    return []
+    problems: list[Problem] = []
+    for file in weights:
+        try:
+            load_weights(ConfigParser(dict(inference)).get_parsed_content("network_def"), file)
+        except DataError as error:
+            problems += error.problems
+    return problems
 
 
 def _write(
@@ -176,7 +193,7 @@ def _write(
     folder: Path,
     files: dict[str, Any],
     metadata: dict[str, Any],
-    weights: Path,
+    weights: Sequence[Path],
     module: str,
     *,
     name: str | None,
@@ -206,13 +223,14 @@ def _write(
     (folder / "docs" / "README.md").write_text(page, encoding="utf-8")
 
 
-def _copy(bundle: Path, folder: Path, weights: Path, carried: Iterable[Path], *, documents: bool) -> None:
+def _copy(bundle: Path, folder: Path, weights: Sequence[Path], carried: Iterable[Path], *, documents: bool) -> None:
     """What a packed bundle has as the repository has it, where it is there."""
     (folder / "docs").mkdir()
     if documents and (bundle / "docs").is_dir():
         shutil.copytree(bundle / "docs", folder / "docs", dirs_exist_ok=True)
     places = {path: f"configs/{path.name}" for path in (*carried, bundle / "logging.conf")}
-    places |= {weights: "models/model.pt", weights.with_suffix(".json"): "models/model.json"}
+    places |= {weights[0].with_suffix(".json"): "models/model.json", weights[0]: "models/model.pt"}
+    places |= {file: f"models/model_{number}.pt" for number, file in enumerate(weights[1:], start=2)}
     places[bundle / "LICENSE"] = "LICENSE"
     if documents:
         places[bundle / "data_license.txt"] = "docs/data_license.txt"

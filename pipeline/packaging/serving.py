@@ -18,6 +18,7 @@ from monai.inferers import Inferer
 from monai.transforms import LoadImage, SaveImaged
 
 from pipeline import handlers
+from pipeline.checkpoints import further_members
 from pipeline.endings import rank
 from pipeline.errors import DataError, Problem
 from pipeline.files import write_bytes
@@ -123,7 +124,8 @@ def run_folder(bundle_root: str) -> str:
 def publish(ckpt_dir: str, bundle_root: str) -> None:
     """In a server, let the trained weights take the place of BUNDLE/models/model.pt, which becomes model_prev.pt.
 
-    The best weights where the training validated, else those after the last epoch. On the command line nothing is
+    The best weights where the training validated, else those after the last epoch. What answered together with the
+    earlier ones (model_2.pt ...) was not trained on and becomes model_prev_2.pt ... On the command line nothing is
     replaced: `--checkpoint` names other weights.
     """
     if not in_server() or rank() != 0:
@@ -131,6 +133,10 @@ def publish(ckpt_dir: str, bundle_root: str) -> None:
     best, final = Path(ckpt_dir, "model.pt"), Path(ckpt_dir, "model_final.pt")
     trained = best if best.is_file() else final
     models = Path(bundle_root, "models")
+    for file in further_members(models / "model_prev.pt"):
+        file.unlink()
+    for file in further_members(models / "model.pt"):
+        os.replace(file, file.with_stem(f"model_prev_{file.stem[-1]}"))
     for name, source in (("model.pt", trained), ("model.json", trained.with_suffix(".json"))):
         target = models / name
         if target.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -48,7 +48,7 @@ class BundleRunner:
     Args:
         bundle: the bundle's folder (with inference.json or configs/inference.json), or such a file.
         output_dir: where the bundle's postprocessing writes its masks.
-        weights: a checkpoint instead of the bundle's own.
+        weights: a checkpoint instead of the bundle's own, or several whose answers are averaged.
         device: "cpu", "cuda", "cuda:1" instead of the configuration's choice.
         overrides: configuration entries by id ("sw_batch_size", "inferer#overlap") instead of the file's.
 
@@ -70,7 +70,7 @@ class BundleRunner:
         bundle: str | Path,
         *,
         output_dir: str | Path,
-        weights: str | Path | None = None,
+        weights: str | Path | Sequence[str | Path] | None = None,
         device: str | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
@@ -129,7 +129,9 @@ class BundleRunner:
         work.seconds["write"] = time.perf_counter() - start
         return work
 
-    def _parse(self, weights: str | Path | None, device: str | None, overrides: dict[str, Any]) -> ConfigParser:
+    def _parse(
+        self, weights: str | Path | Sequence[str | Path] | None, device: str | None, overrides: dict[str, Any]
+    ) -> ConfigParser:
         parser = _read(self.config)
         if "train" in parser:
             remedy = "Give the bundle's folder, or its inference.json"
@@ -147,7 +149,7 @@ class BundleRunner:
             raise DataError(Problem("weights", "--weights, or --set checkpoint=...", "both", remedy))
         _check_overrides(parser, overrides)
         given = {
-            "checkpoint": weights and str(weights),
+            "checkpoint": str(weights) if isinstance(weights, str | Path) else weights and [str(w) for w in weights],
             "device": device and f"$torch.device({device!r})",
             "output_dir": str(self.output_dir),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ def segment(
     output: str | Path,
     *,
     bundle: str | Path = "bundles/acdc",
-    weights: str | Path | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     device: str | None = None,
     overwrite: bool = False,
     preview: bool = False,
@@ -65,7 +65,7 @@ def segment(
             A NIfTI file with a time axis is segmented frame by frame and gives one 4D mask.
         output: a folder, made where it is missing.
         bundle: folder with inference.json, or such a file.
-        weights: a checkpoint instead of the bundle's models/model.pt.
+        weights: a checkpoint instead of the bundle's own, or several whose answers are averaged.
         device: "cpu", "cuda", "cuda:1"; default the bundle's choice, under torchrun each process its GPU.
         overwrite: do existing masks, previews and statistics again.
         preview: also draw OUTPUT/CASE_preview.png.

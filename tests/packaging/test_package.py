@@ -6,12 +6,17 @@ import re
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 import tiny_bundles
+from image_files import acdc_like
 
 from pipeline.errors import DataError
 from pipeline.packaging import checksums, package, verify
 from pipeline.packaging.loading import on_path, parser_of
+from pipeline.packaging.trust import trusted_bundle
+from pipeline.segmentation import segment
+from pipeline.volumes import read_mask
 
 
 def load(folder, name):
@@ -142,6 +147,27 @@ def test_other_weights_are_not_sold_as_the_bundle_s(tmp_path):
     assert "Bernard" not in told
     assert "ventric" not in told
     assert all(finding.passed for finding in verify(folder))
+
+
+def test_several_weights_answer_together_in_one_package(tmp_path):
+    bundle = tiny_bundles.make("acdc", tmp_path)
+    files = [tiny_bundles.make("acdc", tmp_path / str(s), seed=s) / "models" / "model.pt" for s in (1, 2)]
+    folder = package(bundle, tmp_path / "dist", weights=files, name="both").folder
+    assert all(finding.passed for finding in verify(folder))
+    image = acdc_like(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 900, (50, 48, 4)).astype(np.int16))
+    settings = {"weights": files, "overrides": {"precision": "fp32"}, "progress": False}
+    expected = read_mask(segment(image, tmp_path / "repository", bundle=bundle, **settings).cases[0].mask)
+    with trusted_bundle(folder) as place:
+        own = settings | {"weights": None, "bundle": place}
+        assert np.array_equal(read_mask(segment(image, tmp_path / "packed", **own).cases[0].mask), expected)
+        alone = settings | {"weights": files[0], "bundle": place}
+        assert not np.array_equal(read_mask(segment(image, tmp_path / "alone", **alone).cases[0].mask), expected)
+    for name in ("model.pt", "model_2.pt"):
+        shutil.copy(folder / "models" / name, bundle / "models" / name)
+    again = package(bundle, tmp_path / "own").folder
+    assert (again / "models" / "model_2.pt").read_bytes() == files[1].read_bytes()
+    with pytest.raises(DataError, match="1 to 9 files"):
+        package(bundle, tmp_path / "many", weights=files * 5)
 
 
 def test_what_another_file_holds_is_packed_with_it(tmp_path, monkeypatch):

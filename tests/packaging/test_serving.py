@@ -78,6 +78,19 @@ def test_the_best_weights_are_served_and_the_earlier_ones_kept(bundle, monkeypat
     }
 
 
+def test_what_answered_together_with_the_earlier_weights_goes_with_them(bundle, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/site/monailabel/main.py"])
+    for name in ("model_2.pt", "model_prev_2.pt", "model_prev_3.pt"):
+        (bundle / "models" / name).write_text(name)
+    serving.publish(str(bundle / "run"), str(bundle))
+    found = texts(bundle)
+    assert {name: found[name] for name in found if name.endswith(".pt")} == {
+        "model.pt": "final",
+        "model_prev.pt": "shipped",
+        "model_prev_2.pt": "model_2.pt",
+    }
+
+
 def test_without_validation_the_final_weights_are_served_without_a_score(bundle, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/site/monailabel/main.py"])
     serving.publish(str(bundle / "run"), str(bundle))
