@@ -104,7 +104,12 @@ def _refuse(grid: str, given: dict[str, Any]) -> None:
 
 
 def _list(grid: Any, out: Path) -> None:
+    from pipeline.errors import DataError
+    from pipeline.experiment.commands import check_settings
     from pipeline.experiment.state import state_of
+
+    if problems := check_settings(grid.runs):
+        raise DataError(problems)
 
     for run in grid.runs:
         print(f"{run.name}: {state_of(out / run.name)}")
@@ -114,7 +119,7 @@ def _list(grid: Any, out: Path) -> None:
 def _conclude(out: Path, outcomes: list[Any]) -> None:
     from pipeline.report.experiment import write_experiment_report
 
-    failed = [outcome for outcome in outcomes if outcome.error or outcome.state != "finished"]
+    failed = [outcome for outcome in outcomes if outcome.state != "finished"]
     for outcome in failed:
         print(f"{outcome.run.name}: {outcome.state}" + (f": {outcome.error}" if outcome.error else ""))
     if outcomes and len(failed) == len(outcomes):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import heapq
-import json
+import itertools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from pipeline.experiment.grid import FOLD, SEED, Run
-from pipeline.experiment.state import card
+from pipeline.experiment.state import card, epoch_seconds
 
 LATEST = 10  # epochs whose median is a run's pace: the machine may be busier now than at the start
 
@@ -83,14 +82,7 @@ def seconds_per_epoch(run: Run, folder: Path) -> float | None:
     """Median of the latest epochs' seconds in the run's log; of an evaluation alone, what it took; None without."""
     if not run.trains:
         return card(folder).get("seconds")
-    try:
-        lines = (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    seconds = []
-    for line in lines[-LATEST:]:
-        with suppress(ValueError, KeyError, TypeError):
-            seconds.append(float(json.loads(line)["seconds"]))
+    seconds = list(itertools.islice(epoch_seconds(folder), LATEST))
     return statistics.median(seconds) if seconds else None
 
 

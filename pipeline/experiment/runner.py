@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +15,21 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from pipeline.errors import DataError, Problem
+from pipeline.experiment.commands import bundle_command
 from pipeline.experiment.ensemble import note_test_cases, runs_on_test_list
 from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.progress import OUTPUT, Outcome, watch
-from pipeline.experiment.state import State, card, check_all, epochs_done, lock, state_of, write_card
+from pipeline.experiment.state import (
+    SCORES,
+    State,
+    card,
+    check_all,
+    epoch_seconds,
+    epochs_done,
+    lock,
+    state_of,
+    write_card,
+)
 from pipeline.files import write_text
 
 GRID = "grid.json"
@@ -48,7 +58,7 @@ def run_grid(
         the datalist has one.
 
     Raises:
-        DataError: a folder holds another run, or `processes` is below 1.
+        DataError: a folder holds another run, settings that are no keys, no data, or `processes` is below 1.
     """
     out = Path(out)
     if processes < 1:
@@ -86,18 +96,6 @@ def _stage(name: str, runs: Sequence[Run], out: Path, worker: _Worker, processes
     return [results.get(run.name, Outcome(run, State.FINISHED)) for run in runs]
 
 
-def bundle_command(run: Run, what: str, folder: Path) -> list[str]:
-    """`python -m monai.bundle run training` or `evaluating`, with the run's files and settings."""
-    training = what == "training"
-    files = run.train_files if training else run.evaluate_files
-    settings = {**run.settings, "output_dir": str(folder)}
-    settings |= {"resume": "true"} if training else {"overwrite": "true", **run.evaluate}
-    words = [sys.executable, "-m", "monai.bundle", "run", what, "--config_file", str(files)]
-    for key, value in settings.items():
-        words += [f"--{key}", value if isinstance(value, str) else repr(value)]
-    return words
-
-
 class _Worker:
     """Training, then evaluation of one run; what is done already is skipped."""
 
@@ -126,22 +124,28 @@ class _Worker:
         """Do what is missing and note it in the folder's card; nothing where the grid was stopped before."""
         if held is None or state_of(folder) is State.FINISHED:
             return Outcome(run, state_of(folder))
-        started = time.perf_counter()
         write_card(folder, run, error="")
-        error = self._commands(run, folder, held)
-        seconds = round(card(folder).get("seconds", 0) + time.perf_counter() - started, 1)
-        write_card(folder, run, error=error, seconds=seconds)
+        error, spent = self._commands(run, folder, held)
+        measured = card(folder).get("training_seconds", 0) + spent.get("training", 0)
+        training = sum(epoch_seconds(folder)) or measured  # the log knows of parts that were killed, too
+        seconds = round(training + spent.get("evaluating", 0), 1)
+        write_card(folder, run, error=error, seconds=seconds, training_seconds=round(measured, 1))
         return Outcome(run, state_of(folder), error)
 
-    def _commands(self, run: Run, folder: Path, held: IO[str]) -> str:
-        """Run what is missing; the reason where it failed."""
+    def _commands(self, run: Run, folder: Path, held: IO[str]) -> tuple[str, dict[str, float]]:
+        """Run what is missing; the reason where it failed, and the seconds of each command."""
+        spent: dict[str, float] = {}
         for what in _missing(run, folder):
+            if what == "evaluating":
+                (folder / SCORES).unlink(missing_ok=True)  # of an evaluation that failed after them
+            started = time.perf_counter()
             code = self._execute(self.command(run, what, folder), folder, held)
+            spent[what] = time.perf_counter() - started
             if self.stopped.is_set():
-                return ""
+                return "", spent
             if code:
-                return f"{what}: {_last_words(folder)} (exit code {code})"
-        return "" if state_of(folder) is State.FINISHED else "the commands left no scores"
+                return f"{what}: {_last_words(folder)} (exit code {code})", spent
+        return "" if state_of(folder) is State.FINISHED else "the commands left no scores", spent
 
     def _execute(self, words: list[str], folder: Path, held: IO[str]) -> int:
         with (folder / OUTPUT).open("a", encoding="utf-8") as output:

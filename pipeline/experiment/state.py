@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.errors import DataError, Problem
+from pipeline.experiment.commands import check_settings
 from pipeline.experiment.grid import Run
 from pipeline.files import read_json, write_text
 
@@ -33,10 +34,10 @@ class State(StrEnum):
 
 def state_of(folder: Path) -> State:
     """The state by the files: scores, final weights, a log; a failure stays until the run is started again."""
-    if (folder / SCORES).is_file():
-        return State.FINISHED
     if card(folder).get("error"):
         return State.FAILED
+    if (folder / SCORES).is_file():
+        return State.FINISHED
     if (folder / "models" / "model_final.pt").is_file():
         return State.TRAINED
     return State.STARTED if (folder / "log.jsonl").is_file() else State.WAITING
@@ -57,14 +58,23 @@ def write_card(folder: Path, run: Run, **facts: Any) -> None:
 
 def epochs_done(folder: Path) -> int:
     """The last epoch that the log tells; 0 without a log."""
+    return int(next(_logged(folder, "epoch"), 0))
+
+
+def epoch_seconds(folder: Path) -> Iterator[float]:
+    """The seconds of each epoch that the log tells, validation included, the latest first; none without a log."""
+    return _logged(folder, "seconds")
+
+
+def _logged(folder: Path, key: str) -> Iterator[float]:
+    """The numbers of one name in the log's lines, the latest first; a line that is cut off or has none is left out."""
     try:
         lines = (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return 0
+        return
     for line in reversed(lines):
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            return int(json.loads(line)["epoch"])
-    return 0
+            yield float(json.loads(line)[key])
 
 
 def check_same(folder: Path, run: Run) -> list[Problem]:
@@ -108,16 +118,18 @@ def _locked(file: IO[str]) -> bool:
 
 
 def check_all(out: Path, runs: tuple[Run, ...]) -> None:
-    """Raise one DataError that names every folder that holds another run, and data folders that are not there."""
+    """Raise one DataError that names every folder that holds another run, settings that are no keys, and data folders
+    that are not there."""
     problems = [problem for run in runs for problem in check_same(out / run.name, run)]
-    problems += check_data([run for run in runs if state_of(out / run.name) is not State.FINISHED])
+    missing = [run for run in runs if state_of(out / run.name) is not State.FINISHED]
+    problems += check_settings(missing) + check_data(missing)
     if problems:
         raise DataError(problems)
 
 
 def check_data(runs: list[Run]) -> list[Problem]:
-    """The data folders that runs name in their settings and that are not there."""
-    homes = dict.fromkeys(str(run.settings["dataset_dir"]) for run in runs if "dataset_dir" in run.settings)
+    """The data folders of runs that are not there."""
+    homes = dict.fromkeys(str(home) for run in runs if (home := run.resolved().get("dataset_dir")) is not None)
     plain = [home for home in homes if not home.startswith(("$", "@", "%"))]
     remedy = "Name the folder: --data NAME=FOLDER, or dataset_dir in the grid file; --quick does with phantoms"
     return [Problem(home, "a folder of data", "none", remedy) for home in plain if not Path(home).is_dir()]

@@ -21,8 +21,9 @@ if what == "training":
     for epoch in range(done + 1, epochs + 1):
         if mode == "fails" and epoch == 2:
             print("some warning"); print("volseg: the disk is full"); print("a last line"); sys.exit(3)
+        seconds = {"seconds": 100.0 * epoch, "val_seconds": 30.0} if mode == "timed" else {}
         with log.open("a") as file:
-            file.write(json.dumps({"epoch": epoch, "loss": 1 / epoch}) + "\\n")
+            file.write(json.dumps({"epoch": epoch, "loss": 1 / epoch, **seconds}) + "\\n")
         if mode == "slow":
             time.sleep(60)
     (folder / "models").mkdir(exist_ok=True)
@@ -30,6 +31,8 @@ if what == "training":
 else:
     (folder / "evaluation").mkdir(exist_ok=True)
     (folder / "evaluation" / "scores.json").write_text("{}")
+    if mode == "late":
+        print("volseg: no room for the report"); sys.exit(1)
 """
 
 
@@ -40,8 +43,9 @@ def toy(tmp_path: Path):
     script.write_text(SCRIPT)
 
     def make(*modes: str, epochs: int = 3):
+        settings = {"epochs": epochs, "dataset_dir": str(tmp_path)}
         runs = [
-            Run(f"run{i}_{mode}", {"mode": mode, "seed": str(i)}, "bundles/acdc", (), {"epochs": epochs})
+            Run(f"run{i}_{mode}", {"mode": mode, "seed": str(i)}, "bundles/acdc", (), settings)
             for i, mode in enumerate(modes)
         ]
 

@@ -49,6 +49,21 @@ def test_a_grid_file(volseg, tmp_path):
     assert told.splitlines()[-1] == f"8 runs, to be written to {tmp_path}"
 
 
+def test_a_dry_run_tells_settings_that_are_no_keys(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    common = {"bundle": "bundles/acdc", "evaluate": {"overlpa": 0.5}}
+    (tmp_path / "grid.json").write_text(json.dumps({"axes": {"alhpa": [0, 1]}, "common": common}))
+    with pytest.raises(DataError) as raised:
+        experiment(str(tmp_path / "grid.json"), dry_run=True)
+    assert [problem.file for problem in raised.value.problems] == ["alhpa", "overlpa"]
+
+
+def test_a_setting_of_the_paper_s_runs_that_is_an_axis_is_refused(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(DataError, match=r"--set alpha.*Use --alphas(.|\n)*--set seed"):
+        experiment("paper", option=["alpha=0.5", "seed=7"], dry_run=True)
+
+
 def test_a_failed_run_is_exit_code_1_and_named(volseg, tmp_path, monkeypatch):
     from pipeline import experiment as experiments
     from pipeline.experiment.runner import Outcome

@@ -74,6 +74,74 @@ def test_data_that_is_not_there_is_told_before_anything_is_run(toy, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_bundle_s_own_data_folder_is_looked_for_too(toy, tmp_path):
+    grid, command = toy("good")
+    without = replace(grid, runs=(replace(grid.runs[0], settings={}, bundle=_bundle(tmp_path)),))
+    with pytest.raises(DataError, match="nowhere: expected a folder of data"):
+        run(without, command, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _bundle(home):
+    for name in ("train", "evaluate"):
+        (home / f"{name}.json").write_text(json.dumps({"dataset_dir": "nowhere", "output_dir": "", "resume": 0}))
+    return str(home)
+
+
+def test_settings_that_are_no_keys_are_told_once_each_before_anything_is_run(toy, tmp_path):
+    grid, command = toy("good", "good")
+    wrong = [replace(r, settings=r.settings | {"epohcs": 3}, evaluate={"overlpa": 0.5}) for r in grid.runs]
+    with pytest.raises(DataError) as raised:
+        run(replace(grid, runs=tuple(wrong)), command, tmp_path / "out")
+    assert [problem.file for problem in raised.value.problems] == ["epohcs", "overlpa"]
+    assert [problem.remedy for problem in raised.value.problems] == [
+        "Perhaps epochs is meant",
+        "Perhaps overlap is meant",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_that_cannot_be_meant_are_told_before_anything_is_run(toy, tmp_path):
+    grid, command = toy("good")
+    (one,) = grid.runs
+    wrong = replace(one, settings=one.settings | {"epochs": 0}, evaluate={"overlap": 1.5})
+    with pytest.raises(DataError, match=r"epochs: expected a whole number(.|\n)*overlap: expected shares"):
+        run(replace(grid, runs=(wrong,)), command, tmp_path / "out")
+
+
+def test_an_evaluation_that_fails_after_its_scores_is_done_again(toy, tmp_path):
+    grid, command = toy("late")
+    folder = tmp_path / "out" / grid.runs[0].name
+    for times in (1, 2):
+        (outcome,) = run(grid, command, tmp_path / "out")
+        assert (outcome.state, state_of(folder)) == (State.FAILED, State.FAILED)
+        assert "no room for the report" in outcome.error
+        assert calls(folder) == ["training", *["evaluating"] * times]
+
+    def mended(one, what, where):
+        return [*command(one, what, where)[:-1], "good"]
+
+    (outcome,) = run(grid, mended, tmp_path / "out")
+    assert (outcome.state, outcome.error) == (State.FINISHED, "")
+
+
+def test_scores_of_a_failed_evaluation_are_not_taken_for_those_of_the_next(toy, tmp_path):
+    grid, command = toy("late")
+    folder = tmp_path / "out" / grid.runs[0].name
+    run(grid, command, tmp_path / "out")
+    run(grid, lambda *_: [sys.executable, "-c", ""], tmp_path / "out")
+    assert "no scores" in card(folder)["error"]
+
+
+def test_the_seconds_are_those_of_all_epochs_in_the_log_though_their_process_was_killed(toy, tmp_path):
+    grid, command = toy("timed")
+    folder = tmp_path / "out" / grid.runs[0].name
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"epoch": 1, "seconds": 1000.0, "val_seconds": 400.0}\n')
+    run(grid, command, tmp_path / "out")
+    assert 1000 + 200 + 300 < card(folder)["seconds"] < 1560, "an epoch's seconds hold those of its validation"
+
+
 def test_a_failed_run_goes_on_once_its_cause_is_gone(toy, tmp_path):
     grid, command = toy("fails")
     run(grid, command, tmp_path / "out")
@@ -106,7 +174,7 @@ def test_what_is_trained_is_only_evaluated(toy, tmp_path):
 def test_other_settings_in_the_same_folder_are_refused_before_anything_is_run(toy, tmp_path):
     grid, command = toy("good", "good")
     run(grid, command, tmp_path / "out")
-    changed = replace(grid, runs=tuple(replace(one, settings={"epochs": 9}) for one in grid.runs))
+    changed = replace(grid, runs=tuple(replace(one, settings=one.settings | {"epochs": 9}) for one in grid.runs))
     with pytest.raises(DataError) as raised:
         run(changed, command, tmp_path / "out")
     assert len(raised.value.problems) == 2
