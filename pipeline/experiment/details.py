@@ -17,6 +17,7 @@ from pipeline.metrics.files import to_csv
 from pipeline.metrics.labels import Labels, classes_of, compact, members_of
 from pipeline.metrics.masks import Mask, read_pred, read_truth
 from pipeline.metrics.scores import Scores
+from pipeline.volumes import slice_axis
 
 BACKGROUND = "background"
 WORDS = ("case", "patient", "unit", "structure", "band")  # columns of text; a case may be called 001 or NA
@@ -61,7 +62,8 @@ def edge_distance(truth: np.ndarray, spacing: tuple[float, float]) -> np.ndarray
 def _background_rows(truth: Mask, pred: Mask, scores: Scores) -> Iterator[dict[str, Any]]:
     members = background_members(scores.labels)
     maps = (compact(mask.array, scores.labels) for mask in (pred, truth))
-    tables = overlap.slice_confusions(*maps, len(classes_of(scores.labels)))
+    across = slice_axis(truth.spacing, truth.shape)
+    tables = overlap.slice_confusions(*(np.moveaxis(own, across, -1) for own in maps), len(classes_of(scores.labels)))
     whole = tables.sum(0, keepdims=True)
     for unit, counts in (("volumes", whole), ("slices", tables)):
         dice, iou = (measure(counts, members)[:, 0] for measure in (overlap.dice, overlap.iou))
@@ -71,11 +73,12 @@ def _background_rows(truth: Mask, pred: Mask, scores: Scores) -> Iterator[dict[s
 
 
 def _band_rows(truth: Mask, pred: Mask, scores: Scores) -> Iterator[dict[str, Any]]:
-    spacing = truth.spacing[:2] if scores.length_unit == "mm" else (1.0, 1.0)
+    across = slice_axis(truth.spacing, truth.shape)
+    spacing = np.delete(truth.spacing, across) if scores.length_unit == "mm" else np.ones(2)
     wrong, count = np.zeros(len(BANDS), int), np.zeros(len(BANDS), int)
-    for index in range(truth.array.shape[2]):
-        band = np.digitize(edge_distance(truth.array[..., index], spacing), EDGES, right=True)
-        differs = truth.array[..., index] != pred.array[..., index]
+    for truth_slice, pred_slice in zip(*(np.moveaxis(mask.array, across, 0) for mask in (truth, pred)), strict=True):
+        band = np.digitize(edge_distance(truth_slice, tuple(spacing.tolist())), EDGES, right=True)
+        differs = truth_slice != pred_slice
         wrong += np.bincount(band[differs], minlength=len(BANDS))
         count += np.bincount(band.ravel(), minlength=len(BANDS))
     for name, errors, pixels in zip(BANDS, wrong.tolist(), count.tolist(), strict=True):

@@ -77,6 +77,31 @@ def test_background_of_slices_and_volume(scored):
     assert second == pytest.approx(2 * 143 / (144 + 143), abs=1e-6)
 
 
+def test_slices_lie_where_the_scores_have_them(tmp_path):
+    """5 slices of 8 mm along axis 0, of 12 x 12 pixels of 2 mm: half a slice and 12 wrong pixels 2 mm from its edge."""
+    import nibabel as nib
+
+    from pipeline.metrics import score_cases
+
+    truth = np.zeros((5, 12, 12), np.uint8)
+    truth[2, :6] = 1
+    pred = truth.copy()
+    pred[2, 6] = 1
+    case = {"case": "a", "patient": "p"}
+    for name, array in (("label", truth), ("pred", pred)):
+        case[name] = str(tmp_path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(array, np.diag([8.0, 2.0, 2.0, 1.0])), case[name])
+    scores = score_cases([case], {"half": 1}, progress=False)
+    scores.write(tmp_path / "evaluation")
+    back = background_table(tmp_path / "evaluation", scores)
+    assert back.loc[back["unit"] == "slices", "slice"].tolist() == scores.slices["slice"].unique().tolist()
+    assert back["dice"].tolist()[1:] == [1, 1, pytest.approx(2 * 60 / (72 + 60), abs=1e-6), 1, 1]
+    bands = band_table(tmp_path / "evaluation", scores).set_index("band")
+    assert bands["wrong"].tolist() == [12, 0, 0]
+    # rows 5 and 6 are 2 mm from the other side, 1 to 4 and 7 to 10 up to 10 mm, 0 and 11 beyond; four empty slices
+    assert bands["all"].tolist() == [24, 96, 24 + 4 * 144]
+
+
 def test_tables_are_kept_until_the_scores_change(scored):
     folder, scores = scored
     band_table(folder, scores)
