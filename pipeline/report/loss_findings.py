@@ -18,6 +18,7 @@ LEFT_OUT = {"consistency": "does not look at the truth", "staged": "is made of t
 FALLS = "falls somewhere while the error grows"
 VANISHES = "has no gradient left at the end of"
 WEAKENS = "has a smaller gradient with the full error than with none"
+UNDEFINED = "is not a number somewhere while the error grows, so whether it falls is not known"
 FALL = 1e-3  # a curve falls where a step loses more than this share of its range
 
 
@@ -25,7 +26,7 @@ def findings(curves: pd.DataFrame) -> str:
     """What the curves show, in Markdown: which losses fall although an error grows, where gradients weaken or vanish.
 
     A curve falls where a step loses more than a thousandth of its range; a gradient has vanished where it is below a
-    thousandth of the largest of this loss and object.
+    thousandth of the largest of this loss and object. Of a curve with a value that is not a number neither is known.
     """
     losses = list(dict.fromkeys(curves["loss"]))
     lines = ["# How the losses answer a growing error", ""]
@@ -35,7 +36,7 @@ def findings(curves: pd.DataFrame) -> str:
     growing: dict[str, list[str]] = {}
     for size, radius in RADII.items():
         told = _told(curves[curves["object"] == size])
-        growing[size] = [name for name in losses if name not in told[FALLS]]
+        growing[size] = [name for name in losses if name not in told[FALLS] and name not in told[UNDEFINED]]
         never = f"{len(growing[size])} of {len(losses)} losses never fall while any of the four errors grows"
         lines += ["", f"## The {size} object (a ball of {radius:g} mm radius)"]
         lines += [f"{never}: {_listed(growing[size])}."]
@@ -79,7 +80,7 @@ def figure(curves: pd.DataFrame, quantity: str) -> bytes:
 
 def _told(curves: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
     """What can be said of the curves of one object -> loss -> the errors of which it is true."""
-    told: dict[str, dict[str, list[str]]] = {FALLS: {}, VANISHES: {}, WEAKENS: {}}
+    told: dict[str, dict[str, list[str]]] = {FALLS: {}, VANISHES: {}, WEAKENS: {}, UNDEFINED: {}}
     largest = curves.groupby("loss")["gradient"].max()
     for (name, error), curve in curves.groupby(["loss", "error"], sort=False):
         values, gradients = curve.sort_values("strength")[["value", "gradient"]].to_numpy().T
@@ -87,6 +88,7 @@ def _told(curves: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
             FALLS: (np.diff(values) < -FALL * np.ptp(values)).any(),
             VANISHES: gradients[-1] < 1e-3 * largest[name],
             WEAKENS: gradients[-1] < gradients[0],
+            UNDEFINED: not np.isfinite(values).all(),
         }
         for what in (what for what in told if true[what]):
             told[what].setdefault(name, []).append(error)
