@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,6 +16,7 @@ from pipeline.files import write_bytes, write_text
 from pipeline.report.figures import Picture
 
 NUMBER = re.compile(r"[-+<–]?\s?\d|–$")
+ACTIVE = re.compile(r"[\\`*~|\[\]]|_(?![^\W_])|(?<![^\W_])_")  # an underscore within a word does nothing in Markdown
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def table_in_markdown(table: Table) -> str:
     spans = [f"{words} " for words, columns in table.spans for _ in range(columns)] or [""] * len(table.head)
     head = [f"{span}{word}".strip() for span, word in zip(spans, table.head, strict=True)]
     ruler = ["---" if i in table.words else "---:" for i in range(len(head))]
-    lines = [[plain(word) for word in head], ruler, *([plain(str(cell)) for cell in row] for row in table.rows)]
+    lines = [[plain(word) for word in head], ruler, *([_cell(cell) for cell in row] for row in table.rows)]
     rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{rows}\n\n{plain(table.caption)}" if table.caption else rows
 
@@ -160,14 +161,18 @@ def _block(block: Table | Text | Bullets | Figure) -> str:
     return f"![{plain(picture.alt)}](figures/{picture.name}.png)\n\n{plain(picture.caption)}"
 
 
+def _cell(cell: Cell | str) -> str:
+    return str(replace(cell, text=plain(cell.text), small=plain(cell.small))) if isinstance(cell, Cell) else plain(cell)
+
+
 def _text(value: Cell | str) -> str:
     return value.text if isinstance(value, Cell) else value
 
 
 def plain(text: str) -> str:
-    """One line, without what Markdown, HTML or a terminal would act on."""
-    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("|", "\\|")
+    """One line, in which neither Markdown nor HTML nor a terminal acts on anything."""
+    text = ACTIVE.sub(r"\\\g<0>", printable(" ".join(text.split())))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def as_list(words: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.experiment.collection import Result
 from pipeline.experiment.statistics import LEAST, LEVEL, Comparison, compare, holm, least_p
+from pipeline.report.tables import patients_of
 
 MEASURES = {"dice": "Dice", "iou": "IoU", "pixel_error": "Pixel error"}
 FEW = 12  # patients, up to which a reader is told how little the test can show
@@ -200,16 +201,11 @@ def p_in_words(p: float) -> str:
 
 
 def _patients(table: pd.DataFrame, measure: str) -> pd.Series:
-    return table[measure].astype(float).groupby(_who(table)).mean()
+    return table[measure].astype(float).groupby(patients_of(table)).mean()
 
 
 def _by_unit(table: pd.DataFrame, measure: str) -> pd.Series:
     """The values by unit and patient; a unit that was scored in several folds is there as often."""
     names = [column for column in UNIT if column in table]
-    units = table[names].assign(patient=_who(table), time=table.groupby(names).cumcount())
+    units = table[names].assign(patient=patients_of(table), time=table.groupby(names).cumcount())
     return pd.Series(table[measure].to_numpy(float), index=pd.MultiIndex.from_frame(units))
-
-
-def _who(table: pd.DataFrame) -> pd.Series:
-    """The patient of each row, or its case where no patient is known."""
-    return table["patient"].where(table["patient"].astype(bool), table["case"])

@@ -15,6 +15,7 @@ from pipeline.report.document import Bullets, Section, Table, Text
 from pipeline.report.tables import Metric, metrics_of
 
 MEASURES = ("dice", "iou", "pixel_error", "hd95_mm")
+JSON = {"True": "true", "False": "false", "None": "null"}
 Levels = tuple[tuple[str, str], ...]
 
 
@@ -35,8 +36,8 @@ def metrics_by_setting(groups: Mapping[Levels, Sequence[Result]]) -> dict[Levels
 
 
 def words(levels: Levels) -> str:
-    """How a group of runs is called: its levels, with the axis where a level is a number."""
-    return ", ".join(level if not _number(level) else f"{axis} {level}" for axis, level in levels) or "all runs"
+    """How a group of runs is called: its levels, with the axis where a level is a number, or true, false or nothing."""
+    return ", ".join(f"{axis} {_json(level)}" if _plain(level) else level for axis, level in levels) or "all runs"
 
 
 def warnings(collection: Collection) -> list[Text]:
@@ -97,7 +98,15 @@ def settings_in_common(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _number(level: str) -> bool:
+def _json(level: str) -> str:
+    """As it is typed in a grid: true for True."""
+    return JSON.get(level, level)
+
+
+def _plain(level: str) -> bool:
+    """Whether the level says nothing without its axis."""
+    if level in JSON or level in JSON.values():
+        return True
     try:
         float(level)
     except ValueError:

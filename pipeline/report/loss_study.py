@@ -18,6 +18,7 @@ SPACING = (1.5, 1.5, 5.0)
 SIZE = (97, 65, 17)
 LOGIT = 8.0  # the network is sure: p = 0.9997 or 0.0003
 DRAWS = 2
+REMEDY = "See bundles/options/losses.json for examples"
 
 
 def study(
@@ -46,7 +47,7 @@ def study(
         "values", "gradients": PNGs with a panel for each loss and object, "findings": losses.md.
 
     Raises:
-        DataError: no such catalogue, or files that exist without `overwrite`.
+        DataError: no such catalogue, an entry that is no loss, or files that exist without `overwrite`.
     """
     output = Path(output)
     names = {"curves": ".csv", "values": "_value.png", "gradients": "_gradient.png", "findings": ".md"}
@@ -70,10 +71,31 @@ def read_catalogue(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         remedy = "Run it in the repository's root, or name the catalogue"
         raise DataError(Problem(str(path), "a catalogue of losses in JSON", str(error), remedy)) from None
+    names = [name for name in entries if name not in LEFT_OUT] if isinstance(entries, dict) else []
+    if not names:
+        found = "none" if isinstance(entries, dict) else type(entries).__name__
+        raise DataError(Problem(str(path), "an object with an entry for each loss", found, REMEDY))
     settings = {"softmax": False, "loss_spacing": list(SPACING), "labels": {"object": 1}, "alpha": 1.0, "epochs": 100}
     parser = ConfigParser(settings | {"entries": entries})
-    losses = {name: parser.get_parsed_content(f"entries::{name}") for name in entries if name not in LEFT_OUT}
-    return {name: getattr(loss, "losses", [loss])[-1] for name, loss in losses.items()}
+    problems: list[Problem] = []
+    losses = {name: _built(parser, name, str(path), problems) for name in names}
+    if problems:
+        raise DataError(problems)
+    return losses
+
+
+def _built(parser: Any, name: str, source: str, problems: list[Problem]) -> Any:
+    """The loss of an entry, of several terms the last one; None with a problem where the entry gives none."""
+    try:
+        found = parser.get_parsed_content(f"entries::{name}")
+        loss = getattr(found, "losses", [found])[-1]
+    except Exception as error:  # whatever the entry's own class or expression raises
+        told = str(error.__cause__ or error).splitlines()
+        problems.append(Problem(f"{source}: {name}", "a loss", told[0] if told else type(error).__name__, REMEDY))
+        return None
+    if not callable(loss):
+        problems.append(Problem(f"{source}: {name}", "an object with a loss as _target_", repr(found), REMEDY))
+    return loss
 
 
 def measure(losses: Mapping[str, Any], *, steps: int = 8, seed: int = 0) -> pd.DataFrame:

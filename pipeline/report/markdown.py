@@ -8,7 +8,7 @@ from pipeline.metrics.scores import Scores
 from pipeline.report.clinical import AGREEMENT, AGREEMENT_HEAD, agreement_rows
 from pipeline.report.document import Table, plain, table_in_markdown
 from pipeline.report.lesions import lesion_tables
-from pipeline.report.tables import METRICS, Row, level_rows, levels_of, metrics_of, overall_rows, unit_of
+from pipeline.report.tables import METRICS, Row, cases_in_words, level_rows, metrics_of, overall_rows, unit_of
 
 
 def markdown_table(scores: Scores) -> str:
@@ -67,8 +67,7 @@ def provenance_in_words(scores: Scores) -> dict[str, str]:
 
 
 def _counts(scores: Scores) -> str:
-    cases, patients = scores.cases["case"].nunique(), len(levels_of(scores, "patient"))
-    return f"{cases} cases of {patients} patients; mean ± SD over {unit_of(scores)}s. Research use only."
+    return f"{cases_in_words(scores)}; mean ± SD over {unit_of(scores)}s. Research use only."
 
 
 def _lesions(scores: Scores) -> list[str]:

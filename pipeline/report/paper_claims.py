@@ -56,7 +56,7 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
     rows: list[list[Cell | str]] = []
     told: dict[str, list[str]] = {}
     for part in data:
-        cuts = size_cuts(part.any)
+        cuts = size_cuts(next(iter(part.by_alpha.values())))
         for first, alpha in part.others():
             pairs = [[_strata(part.by_alpha[a], cuts, size) for a in (first, alpha)] for size in SIZES]
             found = holm([contrast(*pair, "dice") for pair in pairs])
@@ -76,9 +76,14 @@ def size_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, list[str]]
     return Table(caption, head, rows), told
 
 
-def size_cuts(result: Result) -> dict[str, tuple[float, float]]:
-    """Each structure's sizes (pixels in a slice's truth) that divide its targets into thirds."""
-    sizes = _targets(result).groupby("structure")["truth_voxels"]
+def size_cuts(results: Sequence[Result]) -> dict[str, tuple[float, float]]:
+    """Each structure's sizes (pixels in a slice's truth) that divide its targets into thirds; all seeds have the same.
+
+    Args:
+        results: all folds and seeds of one loss.
+    """
+    targets = pd.concat(map(_targets, results)).drop_duplicates(["case", "slice", "structure"])
+    sizes = targets.groupby("structure")["truth_voxels"]
     return {name: tuple(values.quantile([1 / 3, 2 / 3]).tolist()) for name, values in sizes}
 
 

@@ -27,6 +27,7 @@ from pipeline.report.experiment_numbers import (
     summarise,
     table_by_seed,
 )
+from pipeline.report.tables import patients_of
 
 NAMES = {"acdc": "ACDC", "covid19": "COVID19 infection", "lungs": "COVID19 lungs"}
 
@@ -60,7 +61,7 @@ class DataResults:
     def who(self) -> str:
         """What a test counts: patients, or images where each is all that is known of a patient."""
         slices = self.any.scores.slices
-        single = slices.groupby("patient")["case"].nunique().max() == 1 == slices["slice"].nunique()
+        single = slices.groupby(patients_of(slices))["case"].nunique().max() == 1 == slices["slice"].nunique()
         return "images" if single else "patients"
 
     @property
@@ -105,7 +106,7 @@ def spread_table(data: Sequence[DataResults]) -> Table:
                 found = summarise(tables, measure)
                 cells.append(Cell(str(found), "" if math.isnan(found.seed_sd) else f"seeds ± {found.seed_sd:.4f}"))
             empty = str(summarise(tables, "dice").undefined)
-            patients = len({who for table in tables.values() for who in table["patient"]})
+            patients = len({who for table in tables.values() for who in patients_of(table)})
             rows.append([*cells, str(found.units), empty, count(patients, part.who), str(found.seeds)])
     head = ["Data", "Loss", *MEASURES.values(), "slices", "empty", "of", "seeds"]
     caption = (

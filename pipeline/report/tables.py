@@ -113,6 +113,19 @@ def levels_of(scores: Scores, key: str) -> list[str]:
     return sorted(set(scores.cases[key]) - {""}) if key in scores.cases else []
 
 
+def patients_of(table: pd.DataFrame) -> pd.Series:
+    """The patient of each row, or its case where no patient is known."""
+    return table["patient"].where(table["patient"].astype(bool), table["case"])
+
+
+def cases_in_words(scores: Scores) -> str:
+    """3 cases of 2 patients; 3 cases where no patient is known."""
+    told = [(scores.cases["case"].nunique(), "case")]
+    if levels_of(scores, "patient"):
+        told.append((patients_of(scores.cases).nunique(), "patient"))
+    return " of ".join(f"{number} {what}{'' if number == 1 else 's'}" for number, what in told)
+
+
 def overall_rows(scores: Scores) -> list[Row]:
     """One row for each structure, and one for their mean where there are several."""
     return _rows(scores, scores.summary["overall"])

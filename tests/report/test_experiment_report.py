@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,21 @@ from score_folder import LABELS, score_row
 from pipeline.experiment.grid import Grid, Run
 from pipeline.experiment.runner import GRID
 from pipeline.experiment.statistics import Comparison, least_p
-from pipeline.report.document import Cell, Document, Section, Table, Text, render_html, render_markdown
+from pipeline.report.document import (
+    Cell,
+    Document,
+    Section,
+    Table,
+    Text,
+    plain,
+    render_html,
+    render_markdown,
+    table_in_markdown,
+)
 from pipeline.report.experiment import write_experiment_report
 from pipeline.report.experiment_numbers import contrast, paired, power, sentence, summarise
+from pipeline.report.experiment_sections import words
+from pipeline.report.paper_claims import size_cuts
 from pipeline.report.paper_samples import _box
 
 PATIENTS = 8
@@ -338,6 +351,18 @@ def test_errors_at_edges_and_small_targets(experiment):
     assert "gain of small targets +0.0400, of large ones +0.0400 on 8 patients that have both: no difference" in text
 
 
+def test_the_thirds_are_those_of_all_folds():
+    """Seven targets of 10 to 70 pixels in two folds: thirds end at the third and the fifth, with one seed or two."""
+
+    def result(fold, sizes):
+        names = {"case": [f"{fold}{size}" for size in sizes], "slice": 0, "structure": "LV"}
+        return SimpleNamespace(structures=lambda unit: pd.DataFrame({**names, "truth_voxels": sizes}))
+
+    folds = [result("a", [10, 30, 20, 0]), result("b", [40, 50, 60, 70])]
+    assert size_cuts(folds) == {"LV": (pytest.approx(30), pytest.approx(50))}
+    assert size_cuts([*folds, folds[0]]) == size_cuts(folds)
+
+
 def test_gains_that_no_patient_shows_both_of_are_not_compared(experiment):
     """Every patient's targets are of one size, so none has small and large ones."""
     folder = experiment(BETTER)
@@ -358,6 +383,38 @@ def test_samples_are_cut_out_as_squares(shape, box):
     labels[3:8, 100:120] = 1
     assert labels[_box([labels])].shape == box
     assert labels[_box([labels])].sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ((("largest_component", "True"), ("norm", "False")), "largest_component true, norm false"),
+        ((("norm", "None"), ("clip", "null")), "norm null, clip null"),
+        ((("loss", "CE"), ("alpha", "0.5")), "CE, alpha 0.5"),
+        ((), "all runs"),
+    ],
+)
+def test_what_says_nothing_alone_is_named_with_its_axis(levels, told):
+    assert words(levels) == told
+
+
+def test_cases_of_no_known_patient_count_as_one_each(experiment):
+    folder = experiment(BETTER)
+    for path in folder.glob("*/evaluation/*.csv"):
+        table = pd.read_csv(path)
+        table["patient"] = table["case"] if path.name == "bands.csv" else ""
+        table.to_csv(path, index=False)
+    write_experiment_report(folder)
+    rows = [line for line in lines(folder) if line.startswith("| ACDC | CE | 0.8")]
+    assert rows[0].split("|")[8].strip() == f"{PATIENTS} patients"
+
+
+def test_markdown_shows_the_words_of_a_name_and_acts_on_none():
+    told = plain("[x](http://e) *b* `c` ~~d~~ _e_ __f__ a_b \\ g|h\n<i> &")
+    shown = r"\[x\](http://e) \*b\* \`c\` \~\~d\~\~ \_e\_ \_\_f\_\_ a_b \\ g\|h &lt;i&gt; &amp;"
+    assert told == shown
+    table = Table("", ["*a*"], [[Cell("*x*", "y*", bold=True)], ["**z**"]])
+    assert table_in_markdown(table).splitlines()[2:] == [r"| **\*x\*** (y\*) |", r"| \*\*z\*\* |"]
 
 
 def test_words_are_escaped():

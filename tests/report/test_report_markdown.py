@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from score_folder import score_row, write_scores
 
 from pipeline.metrics.scores import read_scores
 from pipeline.report import markdown_table
 from pipeline.report.markdown import markdown_report
+from pipeline.report.page import Pictures, render_page
 
 
 def parsed(table: str) -> list[list[str]]:
@@ -32,6 +35,20 @@ def test_without_phase_or_case(tmp_path):
     assert head[:2] == ["Structure", "Dice"]
     assert row[1] == "0.500"  # one value has no SD
     assert len(parsed(markdown_table(read_scores(write_scores(tmp_path / "none", []))))) == 2
+
+
+def test_no_patients_are_counted_where_none_is_known(tmp_path):
+    def counted(name, *patients):
+        rows = [score_row(f"{i}", "RV", 0.5, patient=patient) for i, patient in enumerate(patients)]
+        scores = read_scores(write_scores(tmp_path / name, rows))
+        page = re.search(r'<p class="lead">(.*?), averaged', render_page(scores, Pictures(), title="")).group(1)
+        assert f"<dd>{page}, 0 without a prediction" in render_page(scores, Pictures(), title="")
+        assert markdown_report(scores, title="").splitlines()[2].startswith(f"{page}; mean ± SD")
+        return page
+
+    assert counted("none", "", "") == "2 cases"
+    assert counted("one", "p") == "1 case of 1 patient"
+    assert counted("some", "p", "p", "") == "3 cases of 2 patients"
 
 
 def test_names_do_not_break_out(tmp_path):
