@@ -170,7 +170,7 @@ def _text(value: Cell | str) -> str:
 
 
 def plain(text: str) -> str:
-    """One line, in which neither Markdown nor HTML nor a terminal acts on anything."""
+    """One line, without what Markdown acts on within a line (bare addresses aside), or HTML or a terminal."""
     text = ACTIVE.sub(r"\\\g<0>", printable(" ".join(text.split())))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
