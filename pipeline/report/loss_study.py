@@ -77,6 +77,10 @@ def read_catalogue(path: str | Path) -> dict[str, Any]:
         raise DataError(Problem(str(path), "an object with an entry for each loss", found, REMEDY))
     settings = {"softmax": False, "loss_spacing": list(SPACING), "labels": {"object": 1}, "alpha": 1.0, "epochs": 100}
     parser = ConfigParser(settings | {"entries": entries})
+    try:
+        parser.parse()
+    except Exception as error:  # such as a file that an entry takes its value from
+        raise DataError(Problem(str(path), "losses that can be read", _told(error), REMEDY)) from None
     problems: list[Problem] = []
     losses = {name: _built(parser, name, str(path), problems) for name in names}
     if problems:
@@ -90,12 +94,17 @@ def _built(parser: Any, name: str, source: str, problems: list[Problem]) -> Any:
         found = parser.get_parsed_content(f"entries::{name}")
         loss = getattr(found, "losses", [found])[-1]
     except Exception as error:  # whatever the entry's own class or expression raises
-        told = str(error.__cause__ or error).splitlines()
-        problems.append(Problem(f"{source}: {name}", "a loss", told[0] if told else type(error).__name__, REMEDY))
+        problems.append(Problem(f"{source}: {name}", "a loss", _told(error), REMEDY))
         return None
     if not callable(loss):
         problems.append(Problem(f"{source}: {name}", "an object with a loss as _target_", repr(found), REMEDY))
     return loss
+
+
+def _told(error: Exception) -> str:
+    """The first line of what was raised, by its cause where there is one."""
+    words = str(error.__cause__ or error) or type(error).__name__
+    return words.splitlines()[0].rstrip(" ,.")
 
 
 def measure(losses: Mapping[str, Any], *, steps: int = 8, seed: int = 0) -> pd.DataFrame:

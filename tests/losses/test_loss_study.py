@@ -102,3 +102,24 @@ def test_files_are_written_once(tmp_path):
         study(tmp_path / "out", catalogue=catalogue, steps=1)
     with pytest.raises(DataError, match="catalogue of losses"):
         study(tmp_path / "elsewhere", catalogue=tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1], "an object with an entry for each loss, found list"),
+        ({}, "an object with an entry for each loss, found none"),
+        ({"odd": 5}, "odd: expected an object with a loss as _target_, found 5"),
+        ({"odd": {"sigmoid": True}}, "odd: expected an object with a loss as _target_"),
+        ({"odd": {"_target_": "nowhere.AtAll"}}, r"odd: expected a loss, found .*nowhere.AtAll'\. See"),
+        ({"odd": {"_target_": "DiceLoss", "sigmoyd": True}}, "odd: expected a loss, found .*sigmoyd"),
+        ({"odd": "%nowhere.json::odd"}, "expected losses that can be read, found .*nowhere.json"),
+        ({"odd": {"_target_": "pipeline.losses.CompoundLoss", "terms": []}}, "odd: expected"),
+    ],
+)
+def test_what_is_no_loss_is_told_in_one_line(tmp_path, content, words):
+    (tmp_path / "losses.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=words) as raised:
+        study(tmp_path / "out", catalogue=tmp_path / "losses.json", steps=1)
+    assert len(str(raised.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
