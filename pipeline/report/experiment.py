@@ -14,6 +14,7 @@ from pipeline.report.document import Bullets, Cell, Document, Figure, Section, T
 from pipeline.report.experiment_folds import folds_section
 from pipeline.report.experiment_held_out import write_held_out
 from pipeline.report.experiment_numbers import (
+    DISTANCES,
     LOWER_IS_BETTER,
     Summary,
     contrasts,
@@ -152,13 +153,14 @@ def _tests(collection: Collection, groups: Groups, known: Known) -> tuple[Table,
         found = contrasts(there, here, list(scales))
         for measure, c in found.items():
             units = paired(there, here, measure)
-            rows.append([*pair, *_test(scales[measure], measure, c, defined=len(units.dropna()), total=len(units))])
+            counted = len(units.dropna()) if measure in DISTANCES else len(units)
+            rows.append([*pair, *_test(scales[measure], measure, c, defined=counted, total=len(units))])
         told.append(f"{' against '.join(pair)}: {sentence('Dice', 'dice', found['dice'])}")
         few.append(power(list(found.values())))
     caption = (
-        "By patient, on the volumes in which both have the measure; beneath, how many these are where some are left "
-        "out. p: two-sided Wilcoxon signed-rank test after Holm's correction for the measures. Effect: matched-pairs "
-        "rank-biserial correlation. Bold: better beyond chance, in every seed."
+        "By patient; distances on the volumes in which both have one, and beneath how many these are where some are "
+        "left out. p: two-sided Wilcoxon signed-rank test after Holm's correction for the measures. Effect: "
+        "matched-pairs rank-biserial correlation. Bold: better beyond chance, in every seed."
     )
     head = ["", "against", "Measure", "patients", "there", "here", "p (Holm)", "effect", "differences by seed"]
     return Table(caption, head, rows), [*told, *filter(None, dict.fromkeys(few))]

@@ -18,6 +18,7 @@ ONE_SEED = (
     "One seed only, which is no proof: two trainings that differ in nothing but the seed differ too, and by how much "
     "is not known here."
 )
+DISTANCES = ("hd95_mm",)
 LOWER_IS_BETTER = ("pixel_error", "hd95_mm", "error")
 UNIT = ("case", "slice", "structure")  # columns that together name one unit, as far as a table has them
 
@@ -100,12 +101,15 @@ def paired(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], meas
 
 
 def contrast(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame], measure: str) -> Comparison:
-    """`second` against `first` by patient, on the units in which both are defined, with the difference of each seed.
+    """`second` against `first` by patient, on the units that both were scored on, with the difference of each seed.
 
-    A unit that one of them leaves undefined counts for neither: nobody is compared on the units that were easy to it.
+    A distance that one of them lacks, since it missed the structure, counts for neither: nobody is compared on the
+    units that were easy to it. An overlap is undefined where nothing was to be found and nothing was; who found
+    something there has 0, which counts.
     """
-    pairs = paired(first, second, measure).dropna()
-    patients = pairs.groupby(["seed", "patient"])[["first", "second"]].mean().astype(float)
+    pairs = paired(first, second, measure)
+    pairs = pairs.dropna() if measure in DISTANCES else pairs
+    patients = pairs.groupby(["seed", "patient"])[["first", "second"]].mean().astype(float).dropna()
     means = patients.groupby("patient").mean()
     seeds = (patients["second"] - patients["first"]).groupby("seed").mean()
     return compare(means["first"], means["second"], by_seed=seeds.to_dict())

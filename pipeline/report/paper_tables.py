@@ -132,10 +132,9 @@ def significance_table(data: Sequence[DataResults]) -> tuple[Table, dict[str, li
                 told.setdefault(part.level, []).append(sentence(MEASURES[measure], measure, c, who=part.who))
             told[part.level] += filter(None, [power(list(found.values()), who=part.who)])
     caption = (
-        "Difference from the first loss, by patient: each patient's mean over the slices in which both losses have the "
-        "measure, and over seeds, counts once. Interval: bootstrap over patients. p: two-sided Wilcoxon signed-rank "
-        "test, then after Holm's correction for the three measures. Effect: matched-pairs rank-biserial correlation, "
-        "-1 to 1. Bold: better, beyond chance."
+        "Difference from the first loss, by patient: each patient's mean over slices and seeds counts once. Interval: "
+        "bootstrap over patients. p: two-sided Wilcoxon signed-rank test, then after Holm's correction for the three "
+        "measures. Effect: matched-pairs rank-biserial correlation, -1 to 1. Bold: better, beyond chance."
     )
     head = ["Data", "Loss", "Measure", "of", "difference", "95% interval", "p", "p (Holm)", "effect", "by seed"]
     return Table(caption, head, rows), told

@@ -263,6 +263,14 @@ def test_slices_are_paired_by_case_slice_and_structure():
     assert found.difference == pytest.approx(0)
 
 
+def test_what_was_found_where_nothing_is_counts_though_the_other_has_no_dice_there():
+    """Patient a: 0.8 and 0.8 on one slice, 0 and undefined on an empty one."""
+    names = {"case": ["a1", "a2"], "slice": [0, 0], "structure": "LV", "patient": "a"}
+    first, second = ({"0": pd.DataFrame({**names, "dice": values})} for values in ([0.8, 0.0], [0.8, np.nan]))
+    found = contrast(first, second, "dice")
+    assert (found.n, found.first, found.second) == (1, pytest.approx(0.4), pytest.approx(0.8))
+
+
 def test_a_setting_that_misses_volumes_has_no_best_distance(experiment):
     """The second misses two patients of eight and comes 0.4 mm nearer in the others."""
     dice = {("acdc", "0", "0"): BASE, ("acdc", "1", "0"): [0.0, 0.0, *(BASE[2:] + 0.02)]}
