@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pipeline.datalists.datalist import case_name
 from pipeline.datalists.folders import files_below
@@ -50,6 +52,31 @@ def list_images(
     if not found:
         raise DataError(Problem(str(root), looked_for, "none below it", "Give the folder that holds the images"))
     return [{"image": str(path), "case": case} for path, case in zip(found, _unique_names(found, root), strict=True)]
+
+
+def joined(images: Iterable[dict[str, Any]], channels: int) -> list[dict[str, Any]]:
+    """The images, CASE_0000, CASE_0001 and so on of one folder as one case, as nnU-Net names its channels.
+
+    Args:
+        images: items as `list_images` gives them.
+        channels: how many the network takes; only groups of just so many, 2 or more, are channels of a case. Others
+            stay as they are.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for item in images:
+        stem = case_name(item["image"])
+        number = re.fullmatch(r".+_(\d{4})", stem)
+        place = os.path.join(os.path.dirname(item["image"]), stem)
+        groups.setdefault(f"{place[:-5]}*{suffix_of(item['image'])}" if number else place, []).append(item)
+    return [item for group in groups.values() for item in _case_of(group, channels)]
+
+
+def _case_of(group: list[dict[str, Any]], channels: int) -> list[dict[str, Any]]:
+    group = sorted(group, key=lambda item: case_name(item["image"]))
+    wanted = [f"_{channel:04d}" for channel in range(channels)]
+    if channels < 2 or [case_name(item["image"])[-5:] for item in group] != wanted:
+        return group
+    return [{"image": [item["image"] for item in group], "case": group[0]["case"][:-5]}]
 
 
 def _is_mask(path: Path, root: Path) -> bool:

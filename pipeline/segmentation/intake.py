@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.datalists import items, list_images, load_datalist
 from pipeline.datalists.folders import files_below
+from pipeline.datalists.images import joined
 from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import inspect
 from pipeline.segmentation.manifest import read_runs
@@ -24,7 +25,9 @@ logger = logging.getLogger("pipeline")
 TRUTH_KEYS = ("label", "structures", "listed", "reversed", "fold")
 
 
-def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path | None = None) -> list[dict[str, Any]]:
+def find_cases(
+    inputs: str | Path | Iterable[str | Path], *, exclude: str | Path | None = None, channels: int = 1
+) -> list[dict[str, Any]]:
     """The cases of a file, a folder, the folder of a DICOM series, a datalist, or several of these.
 
     Args:
@@ -33,6 +36,7 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
             a datalist (.json, paths relative to its folder) the items of "testing", or of "training" where that is
             empty.
         exclude: a folder whose content is not input (the output folder, if it lies within the input).
+        channels: what the network takes; of a folder, CASE_0000, CASE_0001 and so on are then one case.
 
     Returns:
         [{"image": path, "case": name}], each image once, names unique. Items of a datalist keep their other keys but
@@ -51,7 +55,7 @@ def find_cases(inputs: str | Path | Iterable[str | Path], *, exclude: str | Path
         if hidden == Path(path).resolve():
             continue
         try:
-            found = _cases_of(Path(path), hidden)
+            found = _cases_of(Path(path), hidden, channels)
         except DataError as error:
             problems += error.problems
             continue
@@ -105,12 +109,12 @@ def _holds(folder: str | Path | None, other: str | Path) -> bool:
     return folder is not None and Path(folder).is_dir() and Path(other).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _cases_of(path: Path, hidden: Path | None) -> list[dict[str, Any]]:
+def _cases_of(path: Path, hidden: Path | None, channels: int) -> list[dict[str, Any]]:
     if path.is_file() and path.suffix.lower() == ".json":
         return _cases_of_list(path)
     if not path.is_dir():
         return list_images(path)
-    return _cases_of_folder(path, hidden)
+    return joined(_cases_of_folder(path, hidden), channels)
 
 
 def _cases_of_folder(path: Path, hidden: Path | None) -> list[dict[str, Any]]:

@@ -229,6 +229,16 @@ def find_config(bundle: str | Path) -> Path:
     raise DataError(Problem(str(bundle), "a bundle with inference.json", found, "Give a folder such as bundles/acdc"))
 
 
+def channels_of(bundle: str | Path, overrides: Mapping[str, Any]) -> int:
+    """How many channels a bundle's network takes, before it is built; 1 where that is not plainly told.
+
+    Raises:
+        DataError: there is no such bundle, or its inference.json cannot be read.
+    """
+    told = {"in_channels": 1, **_read(find_config(bundle)).get(), **overrides}["in_channels"]
+    return told if isinstance(told, int) else 1
+
+
 @contextmanager
 def _told(file: str, expected: str, remedy: str) -> Iterator[None]:
     """Whatever goes wrong within the block is told as bad input; what tells itself so, in its own words."""

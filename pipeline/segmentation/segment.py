@@ -207,13 +207,12 @@ class _Run:
 
 def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings: Settings) -> list[dict[str, Any]]:
     """The cases, once it is clear that they can be begun."""
-    from pipeline.segmentation.runner import find_config
+    from pipeline.segmentation.runner import channels_of
 
-    items = find_cases(inputs, exclude=output)
+    items = find_cases(inputs, exclude=output, channels=channels_of(bundle, settings.overrides))
     _check_output(items, output)
     read_runs(output)
     read_statistics(output / STATISTICS)
-    find_config(bundle)
     if output.is_dir():
         add_killed_runs(output)
     return items

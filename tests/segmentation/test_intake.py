@@ -176,6 +176,18 @@ def test_cases_of_files_folders_and_series(tmp_path: Path) -> None:
     assert names(find_cases([tmp_path / "a.nii.gz", series, tmp_path / "a.nii.gz"])) == ["a", "heart"]
 
 
+def test_channels_of_a_case_are_joined_where_the_network_takes_as_many(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("p1_0001", "p1_0000", "sub/p2_0000", "sub/p2_0001", "p3_0000", "p4_0000", "p4_0001", "p4_0002", "p5"):
+        good(tmp_path / f"{name}.nii.gz")
+    found = {case["case"]: case["image"] for case in find_cases(tmp_path, channels=2)}
+    assert found["p1"] == [str(tmp_path / f"p1_000{n}.nii.gz") for n in (0, 1)]
+    assert found["p2"] == [str(tmp_path / f"sub/p2_000{n}.nii.gz") for n in (0, 1)]
+    assert set(found) == {"p1", "p2", "p3_0000", "p4_0000", "p4_0001", "p4_0002", "p5"}
+    assert "p4" in names(find_cases(tmp_path, channels=3))
+    assert len(find_cases(tmp_path)) == 9, "numbered scans of one channel are scans of their own"
+
+
 def without_pixels(path: Path, kind: str) -> None:
     """A DICOM file of explicit little-endian elements, whose class of object is `kind`, without an image."""
 

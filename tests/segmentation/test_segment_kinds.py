@@ -160,6 +160,18 @@ def test_several_modalities_from_a_list(tmp_path: Path, two_channels: Path) -> N
     assert "a_preview.png" in visible(tmp_path / "out")
 
 
+def test_several_modalities_of_a_folder(tmp_path: Path, two_channels: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    acdc_like(scans / "a_0000.nii.gz", VALUES + 100)
+    acdc_like(scans / "a_0001.nii.gz", np.full(SHAPE, 100, np.int16) + noise())
+    acdc_like(scans / "b_0000.nii.gz", VALUES + 100)
+    summary, lines = run(scans, tmp_path / "out", two_channels)
+    assert [(case.case, case.outcome) for case in summary.cases] == [("a", "done"), ("b_0000", "failed")], lines
+    assert np.array_equal(read_mask(tmp_path / "out" / "a.nii.gz"), EXPECTED)
+    assert "expected 2 channels (in_channels), found 1" in summary.cases[1].reason
+
+
 def noise() -> np.ndarray:
     """Zero but for one voxel where it changes no threshold: a channel needs contrast."""
     extra = np.zeros(SHAPE, np.int16)
