@@ -42,7 +42,7 @@ def read_series(folder: str | Path) -> Any:
 
     Raises:
         DataError: no series, several (named with their number of files), slices missing, repeated or unevenly spaced,
-            or a file that cannot be read.
+            a tilted gantry, or a file that cannot be read.
     """
     import SimpleITK
 
@@ -132,8 +132,20 @@ def _check_positions(folder: str | Path, names: list[str]) -> None:
         found = f"slice distances from {distances.min():.2f} to {distances.max():.2f} mm, or a shifted stack"
         remedy = "Look for missing slices, or for a tilted gantry"
     else:
+        if all(header.HasMetaDataKey(ORIENTATION) for header in headers):
+            _check_tilt(folder, _normal(headers[0]), np.median(steps, axis=0))
         return
     raise DataError(Problem(str(folder), "evenly spaced slices", found, remedy))
+
+
+def _check_tilt(folder: str | Path, normal: np.ndarray, step: np.ndarray) -> None:
+    """ITK stacks slices along their normal: a tilted gantry's would be too far apart and sheared."""
+    along = float(step @ normal)
+    aside = float(np.linalg.norm(step - along * normal))
+    if aside > UNEVEN * np.linalg.norm(step):
+        found = f"a stack tilted by {np.degrees(np.arctan2(aside, abs(along))):.1f} degrees"
+        remedy = "Convert it to NIfTI by a program that corrects a tilted gantry, such as dcm2niix"
+        raise DataError(Problem(str(folder), "slices stacked along their normal", found, remedy))
 
 
 def _header(name: str) -> Any:
@@ -146,8 +158,13 @@ def _header(name: str) -> Any:
 
 
 def _height(header: Any) -> float:
+    return float(_normal(header) @ _floats(header, POSITION))
+
+
+def _normal(header: Any) -> np.ndarray:
+    """The direction across a slice, of length one where the header's two in-plane directions are."""
     rows, columns = np.split(_floats(header, ORIENTATION), 2)
-    return float(np.cross(rows, columns) @ _floats(header, POSITION))
+    return np.cross(rows, columns)
 
 
 def _floats(header: Any, tag: str) -> np.ndarray:

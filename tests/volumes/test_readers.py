@@ -99,6 +99,20 @@ def test_missing_slice_is_not_stretched_over(tmp_path: Path) -> None:
         VolumeReader().read(folder)
 
 
+@pytest.mark.parametrize(("degrees", "refused"), [(20, True), (-20, True), (4, True), (2, False)])
+def test_a_tilted_gantry_is_not_taken_for_an_upright_stack(tmp_path: Path, degrees: float, refused: bool) -> None:
+    """Even steps of 8 mm, all of them aside of the slices' normal."""
+    turn = np.radians(degrees)
+    tilted = RIGHT_HANDED.copy()
+    tilted[:3, 2] = np.cos(turn) * RIGHT_HANDED[:3, 2] + np.sin(turn) * RIGHT_HANDED[:3, 1] * 8 / 1.25
+    folder = dicom_series(tmp_path / "series", VOXELS, tilted)
+    if not refused:
+        VolumeReader().read(folder)
+        return
+    with pytest.raises(DataError, match=f"found a stack tilted by {abs(degrees)}\\.0 degrees.*dcm2niix"):
+        VolumeReader().read(folder)
+
+
 def test_two_phases_in_one_series_are_refused(tmp_path: Path) -> None:
     folder = dicom_series(tmp_path / "cine", VOXELS, RIGHT_HANDED)
     for file in sorted(folder.iterdir()):
