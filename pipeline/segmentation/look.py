@@ -51,12 +51,12 @@ def look(
             if isinstance(error, DataError):
                 damage = error.problems[0].found
         else:
-            _check_shape(mask, found, image, index)
+            _check_shape(mask, found, image, index, channels)
             return Look(None)
     return Look(inspect(image, index=index, channels=channels, max_memory=max_memory), damage)
 
 
-def _check_shape(mask: str, found: tuple[int, ...], image: str | list[str], index: int | None) -> None:
+def _check_shape(mask: str, found: tuple[int, ...], image: str | list[str], index: int | None, channels: int) -> None:
     name = first_name(image)
     if Path(name).is_dir() and has_geometry(name):
         return  # a DICOM series tells its shape only when all of it is read
@@ -64,6 +64,7 @@ def _check_shape(mask: str, found: tuple[int, ...], image: str | list[str], inde
         wanted = trimmed((*shape(name), 1, 1))
     except DataError:
         return  # the image is gone or broken, its mask is not
+    wanted = wanted[:3] if wanted[3:] == (channels,) else wanted  # the fourth axis is no time
     wanted = (*wanted[:2], 1) if index is not None else wanted
     if found != wanted and not (is_picture(mask) and found[:2] == wanted[:2]):
         expected = f"a mask of the image's shape {' x '.join(map(str, wanted))}"

@@ -187,6 +187,8 @@ def test_a_fourth_axis_of_channels_is_no_time(tmp_path: Path, two_channels: Path
     assert summary.cases[0].frames == 1
     assert nib.load(tmp_path / "out" / "a.nii.gz").shape == SHAPE
     assert np.array_equal(read_mask(tmp_path / "out" / "a.nii.gz"), EXPECTED)
+    again, lines = run(tmp_path / "a.nii.gz", tmp_path / "out", two_channels, preview=True, statistics=True)
+    assert again.cases[0].outcome == "exists", lines
     summary, _ = run(tmp_path / "a.nii.gz", tmp_path / "cine", bundle)
     assert summary.cases[0].frames == 2
 
