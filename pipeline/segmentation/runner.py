@@ -83,10 +83,8 @@ class BundleRunner:
         self.checkpoints = self._find_checkpoints()
         self.weights_sha256 = _digest(self.checkpoints)
         self.device = self._usable_device()
-        labels = self._get("labels")
-        named = numbers_of(labels, source=str(self.config))
-        self.labels: dict[str, int | list[int]] = {name: labels[name] for name in named}
-        self.lesions = lesions_among(self.labels, self._option("lesions", None))
+        self.labels = self._read_labels()
+        self.lesions = lesions_among(self.labels, self._read_lesions())
         self.channels = self._option("in_channels", 1)
         if not isinstance(self.channels, int) or self.channels < 1:
             problem = Problem(str(self.config), "'in_channels': a whole number", repr(self.channels), "Write 1, or 3")
@@ -189,6 +187,21 @@ class BundleRunner:
             device = torch.device(self._parser.get_parsed_content("device"))
             torch.empty(1, device=device)
             return device
+
+    def _read_labels(self) -> dict[str, int | list[int]]:
+        labels = self._get("labels")
+        if not isinstance(labels, Mapping):
+            expected = "'labels': each structure with its number"
+            raise DataError(Problem(str(self.config), expected, repr(labels), 'Write {"RV": 1}, for example'))
+        return {name: labels[name] for name in numbers_of(labels, source=str(self.config))}
+
+    def _read_lesions(self) -> Mapping[str, str | None] | None:
+        lesions = self._option("lesions", None)
+        named = isinstance(lesions, Mapping) and all(isinstance(o, str | None) for o in lesions.values())
+        if not named and lesions is not None:
+            expected = "'lesions': each structure with the organ that holds it, or null"
+            raise DataError(Problem(str(self.config), expected, repr(lesions), 'Write {"infection": "lungs"}'))
+        return lesions
 
     def _option(self, key: str, default: Any) -> Any:
         return self._get(key) if key in self._parser else default
