@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DataError, Problem
-from pipeline.metrics.masks import corner_displacement
 from pipeline.segmentation.memory import check_memory
 from pipeline.volumes import affine, has_geometry, is_nifti, names_of, spacing, trimmed
+from pipeline.volumes.channels import GRID_MM, grid_distance
 from pipeline.volumes.faults import Fault, range_fault, shape_fault, slice_fault, spacing_fault, type_fault
 from pipeline.volumes.itk import read_itk
 from pipeline.volumes.names import Names
@@ -21,7 +21,6 @@ from pipeline.volumes.nifti import load_nifti, nifti_parts
 from pipeline.volumes.pictures import read_picture_folder
 
 MAGIC = {b"<": "a web page or XML", b"\x1f\x8b": "gzip", b"PK": "a zip archive", b"{": "JSON text"}
-GRID_MM = 0.01  # as far as the corners of two channels may lie apart
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,11 @@ def _differences(files: list[Path], infos: list[ImageInfo]) -> Iterator[Problem]
     remedy = "Resample the channels to one grid, in files of one kind"
     for file, info in zip(files[1:], infos[1:], strict=True):
         size, wanted = (" x ".join(map(str, one.shape)) for one in (info, infos[0]))
-        edges = tuple(length + 1 for length in (*info.shape, 1)[:3])  # to the far side of the last voxels
         if is_nifti(file) != is_nifti(first) or info.has_geometry != infos[0].has_geometry:
             yield Problem(str(file), f"a file of the same kind as {first.name}", file.name, remedy)
         elif size != wanted:
             yield Problem(str(file), f"the shape {wanted} of {first.name}", size, remedy)
-        elif (apart := corner_displacement(affine(file), affine(first), edges)) > GRID_MM:
+        elif (apart := grid_distance(affine(file), affine(first), info.shape)) > GRID_MM:
             yield Problem(str(file), f"the grid of {first.name}", f"one up to {apart:.2f} mm away", remedy)
         elif info.is_cine:
             yield Problem(str(file), "channels without time", f"{info.frames} time frames", "Split them into volumes")

@@ -11,6 +11,7 @@ from monai.data import ImageReader, NibabelReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
 from pipeline.errors import DataError, Problem
+from pipeline.volumes.channels import GRID_MM, grid_distance
 from pipeline.volumes.grid import PICTURE_AFFINE, affine, has_geometry, trimmed
 from pipeline.volumes.itk import affine_of, as_volume, read_itk
 from pipeline.volumes.names import Names, is_nifti, suffix_of
@@ -26,7 +27,8 @@ class LeanNiftiReader(NibabelReader):
 
     A 2D image is a volume of one slice, as in every other format. Truncated and damaged files are told in one line.
     Axes lie as `pipeline.volumes.affine` says; MONAI's own takes the qform, even one that is marked as unknown, where
-    the sform's distances are not pixdim's.
+    the sform's distances are not pixdim's. Of several files a later one lies exactly where the first does if no more
+    than rounding (`GRID_MM`) is between them; MONAI would take them for two grids.
     """
 
     def read(self, data: Names, **kwargs: Any) -> Any:
@@ -45,7 +47,11 @@ class LeanNiftiReader(NibabelReader):
         return np.append(size, 1) if len(size) == 2 else size
 
     def _get_affine(self, img: Any) -> np.ndarray:
-        return affine(img.get_filename())
+        found = affine(img.get_filename())
+        if len(self.filenames) < 2:
+            return found
+        first = affine(self.filenames[0])
+        return first if grid_distance(found, first, img.shape) <= GRID_MM else found
 
 
 class VolumeReader(ImageReader):
@@ -92,10 +98,10 @@ class VolumeReader(ImageReader):
             array, meta = reader.get_data(images)
             return array, {"has_geometry": True, **meta}
         first = images[0]
-        on_one_grid = all(np.allclose(image.affine, first.affine) for image in images)
+        shape = first.voxels.shape[-3:]
+        on_one_grid = all(grid_distance(image.affine, first.affine, shape) <= GRID_MM for image in images)
         if not on_one_grid or len({image.voxels.shape[-3:] for image in images}) > 1:
             raise ValueError("channels must lie on one grid (shape and affine)")
-        shape = first.voxels.shape[-3:]
         channels = [channel for image in images for channel in image.voxels.reshape(-1, *shape)]
         several = len(channels) > 1
         meta = {

@@ -77,6 +77,23 @@ def test_several_files_are_channels_on_one_grid(tmp_path: Path) -> None:
         reader.get_data(reader.read(names))
 
 
+@pytest.mark.parametrize("kind", ["nii.gz", "mha"])
+def test_rounding_parts_no_channels(tmp_path: Path, kind: str) -> None:
+    """Up to 0.01 mm between the grids' corners, as `segment` has it; the first file tells where all lie."""
+    names = []
+    for folder, off in (("first", 0.0), ("near", 2e-4), ("far", 2e-2)):
+        (tmp_path / folder).mkdir()
+        moved = RIGHT_HANDED.copy()
+        moved[:3, 3] += (off, off / 2, 0)
+        names.append(write(kind, tmp_path / folder, VOXELS, moved))
+    image = LoadImage(reader=VolumeReader, ensure_channel_first=True)(names[:2])
+    assert np.array_equal(image.numpy(), np.stack([VOXELS, VOXELS]))
+    assert np.array_equal(image.affine, LoadImage(reader=VolumeReader)(names[0]).affine)
+    reader = VolumeReader()
+    with pytest.raises((RuntimeError, ValueError), match=r"one grid|should be the same"):
+        reader.get_data(reader.read([names[0], names[2]]))
+
+
 def test_suffixes() -> None:
     assert VolumeReader().verify_suffix(["a.mha", "b.NRRD"])
     assert not VolumeReader().verify_suffix(["a.mha", "b.txt"])
