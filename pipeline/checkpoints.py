@@ -102,8 +102,13 @@ class Checkpoints:
             except (KeyError, ValueError, RuntimeError) as error:
                 remedy = f"Resume it with its own {name}, or give another --output_dir"
                 raise DataError(Problem(str(path), f"a state of this {name}", "that of another one", remedy)) from error
-        if getattr(engine, "scaler", None) is not None and "scaler" in state:
-            engine.scaler.load_state_dict(state["scaler"])
+        if "scaler" in state:  # MONAI's trainer makes it when it starts
+
+            def take_up(engine: Engine) -> None:
+                if getattr(engine, "scaler", None) is not None:
+                    engine.scaler.load_state_dict(state["scaler"])
+
+            engine.add_event_handler(Events.STARTED, take_up)
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["epoch"] * engine.state.epoch_length
         self.validator.state.best_metric = state["best_metric"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, combinations
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from pipeline.networks.in_plane import GroupedInstanceNorm
 
+HALF = (torch.float16, torch.bfloat16)
 NORMS = {nn.BatchNorm3d, nn.InstanceNorm3d, GroupedInstanceNorm, nn.GroupNorm, nn.LayerNorm}
 
 logger = logging.getLogger("pipeline")
@@ -27,8 +29,9 @@ class PrecisionInferer(Inferer):
 
     `precision="auto"` means: on a CPU with native bfloat16 instructions (AVX512_BF16 or AMX), bf16 after a check of
     the network itself: the first input is computed in both precisions, and bf16 is kept only if the relative
-    difference of the logits stays below TOLERANCE. Everything else runs in float32 (on CUDA the engine's own
-    `amp` is in charge). Processors without those instructions emulate bf16 at a fraction of float32's speed.
+    difference of the logits stays below TOLERANCE. On CUDA it means autocast in half precision, as the engines' `amp`.
+    Everything else runs in float32. Processors without those instructions emulate bf16 at a fraction of float32's
+    speed.
 
     `memory_format="auto"` means: on a CPU, networks that gain by it (`prefers_channels_last`) compute with channels
     last; the logits agree to rounding. A network that is being trained is left as it is.
@@ -68,11 +71,19 @@ class PrecisionInferer(Inferer):
             window = window.contiguous(memory_format=torch.channels_last_3d) if last else window
             if self._bf16 is None:
                 self._bf16 = cpu_has_bf16(window.device) and self._agrees(window, network)
-            with torch.autocast(window.device.type, torch.bfloat16, enabled=self._bf16):
+            with self._autocast(window.device):
                 logits = network(window, *window_args, **window_kwargs)
-            return logits.float() if self._bf16 else logits
+            return logits.float() if logits.dtype in HALF else logits
 
         return self.inferer(inputs, run, *args, **kwargs)
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        """Half precision or, where none is asked for, whatever holds outside."""
+        if self._bf16:
+            return torch.autocast(device.type, torch.bfloat16)
+        if self.precision == "auto" and device.type == "cuda":
+            return torch.autocast("cuda")
+        return nullcontext()
 
     def _channels_last(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor]) -> bool:
         if self.memory_format == "contiguous" or not isinstance(network, nn.Module) or inputs.ndim != 5:
@@ -105,7 +116,7 @@ class PrecisionInferer(Inferer):
             if was_training:
                 network.train()
         error = float((rough - exact).norm() / exact.norm().clamp_min(1e-12))
-        if error > TOLERANCE:
+        if not error <= TOLERANCE:  # also where bf16 gave NaN
             logger.warning("bf16 differs from fp32 by %.1f%% on this processor: computing in fp32", 100 * error)
             return False
         logger.info("bf16 differs from fp32 by %.2f%%: computing in bf16", 100 * error)

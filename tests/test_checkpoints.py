@@ -12,12 +12,14 @@ from pipeline.checkpoints import Checkpoints, digest, load_weights, save_atomica
 from pipeline.errors import DataError
 
 
-def run(folder, scores, *, identity=None, network=None, resume=False, start=0.0):
-    """Train for len(scores) epochs; the one weight holds the epoch, validation gives the scores."""
+def run(folder, scores, *, identity=None, network=None, resume=False, start=0.0, on=None):
+    """Train for len(scores) epochs; the one weight holds the epoch, validation gives the scores; `on`: handlers."""
     network = network or nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     trainer = Engine(lambda engine, batch: None)
     trainer.state.epoch_length, trainer.state.max_epochs = 1, len(scores)
+    for event, handler in (on or {}).items():
+        trainer.add_event_handler(event, handler)
     validator = Engine(lambda engine, batch: None)
     validator.state.best_metric, validator.state.best_metric_epoch = -1, -1
     validator.state.key_metric_name = "val_dice"
@@ -67,6 +69,21 @@ def test_a_resumed_run_knows_its_epoch_and_its_best_score(tmp_path):
     assert weight(tmp_path / "model.pt") == 2, "a worse epoch after resuming does not replace the best"
     run(tmp_path, [0, 0, 0, 0, 0.9], resume=True)
     assert weight(tmp_path / "model.pt") == 5
+
+
+def test_the_scale_of_half_precision_is_taken_up_by_the_scaler_that_the_trainer_makes_when_it_starts(tmp_path):
+    seen = []
+
+    def start(engine):
+        engine.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+
+    def look(engine):
+        seen.append(engine.scaler.get_scale())
+        engine.scaler.load_state_dict({**engine.scaler.state_dict(), "scale": 2.0})
+
+    run(tmp_path, [0.5], on={Events.STARTED: start, Events.EPOCH_STARTED: look})
+    run(tmp_path, [0.5, 0.6], resume=True, on={Events.STARTED: start, Events.EPOCH_STARTED: look})
+    assert seen == [8.0, 2.0]
 
 
 def epoch_of(path):

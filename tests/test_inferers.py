@@ -1,5 +1,6 @@
 """Precision is lowered only where the network itself agrees, and mirrored copies are undone before averaging."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -51,6 +52,38 @@ def test_auto_stays_in_fp32_without_the_instructions(monkeypatch):
     spy = Spy()
     PrecisionInferer()(torch.randn(1, 1, 4, 4, 1), spy)
     assert spy.autocast == [False]
+
+
+def test_a_network_that_gives_nan_in_bf16_stays_in_fp32(bf16):
+    class Overflowing(Spy):
+        def forward(self, x):
+            return super().forward(x) * (float("nan") if torch.is_autocast_enabled("cpu") else 1.0)
+
+    x = torch.randn(2, 1, 4, 4, 1)
+    assert torch.equal(PrecisionInferer()(x, Overflowing()), x)
+
+
+def test_the_precision_of_an_engine_stays_in_force(monkeypatch):
+    """MONAI's engines call the inferer under autocast where they are told `amp`."""
+    monkeypatch.setattr(inferers, "cpu_has_bf16", lambda device: False)
+    convolution = nn.Conv3d(1, 1, 1)
+    seen = []
+    convolution.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    for precision in ("auto", "fp32"):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = PrecisionInferer(precision=precision)(torch.randn(1, 1, 4, 4, 1), convolution)
+        assert out.dtype == torch.float32
+    assert seen == [torch.bfloat16, torch.bfloat16]
+    assert PrecisionInferer()(torch.randn(1, 1, 4, 4, 1), nn.Identity().double()).dtype == torch.float32
+    assert PrecisionInferer()(torch.randn(1, 1, 4, 4, 1, dtype=torch.float64), nn.Identity()).dtype == torch.float64
+
+
+def test_half_precision_on_cuda_is_asked_of_torch(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "autocast", lambda *arguments: asked.append(arguments) or nullcontext())
+    for precision in ("auto", "fp32", "bf16"):
+        PrecisionInferer(precision=precision)._autocast(torch.device("cuda"))
+    assert asked == [("cuda",), ("cuda", torch.bfloat16)]
 
 
 def test_the_check_leaves_running_statistics_and_mode_alone(bf16):
