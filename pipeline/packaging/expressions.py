@@ -8,6 +8,7 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -38,8 +39,16 @@ REFUSED = (  # they load or run code, or fetch files
     *("monai._extensions", "torch.hub", "torch.jit", "torch.ops", "torch.classes", "torch.package", "torch.library"),
     *("torch.save", "torch.serialization", "torch.multiprocessing", "torch.utils.cpp_extension", "torch.compile"),
     *("torch.utils.model_zoo", "torch.distributed.run", "torch.distributed.launch", "torch.distributed.elastic"),
-    *("torch.distributed.launcher", "torch.distributed.rpc", "torch.export", "torch.onnx", "torch.testing"),
+    *("torch.distributed.launcher", "torch.distributed.rpc", "torch.distributed.checkpoint"),
+    *("torch.utils.data.datapipes", "monai.utils.misc.run_cmd", "monai.data.torchscript_utils"),
+    *("monai.data.utils.pickle_operations", "monai.data.image_reader.NumpyReader", "monai.networks.trt_compiler"),
     *("numpy.ctypeslib", "numpy.distutils", "numpy.f2py", "numpy.testing", "numpy.load", "numpy.save", "numpy.memmap"),
+    *("numpy.lib.format", "numpy.lib.npyio", "numpy.lib.introspect", "numpy.lib.utils", "numpy.DataSource"),
+    *("numpy.genfromtxt", "numpy.loadtxt", "numpy.savetxt", "numpy.savez", "numpy.savez_compressed"),
+)
+TORCH = (  # of torch's own modules only these: others compile, benchmark, trace, or call the shell
+    *("amp", "autograd", "backends", "cuda", "distributed", "distributions", "fft", "functional", "linalg", "nn"),
+    *("optim", "random", "special", "utils.data"),
 )
 HOMES = {"collections", "_collections_abc", "functools", "genericpath", "ntpath", "typing", "enum", "abc"}
 REFUSED_METHODS = {
@@ -211,7 +220,19 @@ def _is_allowed(name: str) -> bool:
 
 
 def _is_refused(name: str) -> bool:
-    return any(_within(name, refused) for refused in REFUSED) or name.split(".")[-1] in REFUSED_METHODS
+    by_name = any(_within(name, refused) for refused in REFUSED) or name.split(".")[-1] in REFUSED_METHODS
+    return by_name or _is_other_torch(name)
+
+
+def _is_other_torch(name: str) -> bool:
+    """Whether a name lies in a module of torch that is none of TORCH; functions of torch itself do not."""
+    first, _, rest = name.partition(".")
+    top = rest.split(".")[0]
+    if first != "torch" or not top or top.startswith("_"):
+        return False
+    if PathFinder.find_spec(f"torch.{top}", importlib.import_module("torch").__path__) is None:
+        return False
+    return not any(_within(rest, known) or _within(known, rest) for known in TORCH)
 
 
 def _within(name: str, other: str) -> bool:
