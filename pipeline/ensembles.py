@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +28,8 @@ class EnsembleInferer(Inferer):
     Args:
         inferer: what calls the network, e.g. mirrored sliding windows; once for each member and pass.
         checkpoints: the bundle's `checkpoint`: one file, or several, e.g. those of all folds; all of one network_def.
-            The first one's weights are those that the network has already. A further file that has gone since it was
-            read counts no more: a server's training has replaced what it belonged to.
+            The first one's weights are those that the network has already. The others are read once for a network;
+            where a server puts a newly trained one in its place, those count that are still there.
         dropout_samples: passes with dropout left on (Gal and Ghahramani, ICML 2016, arXiv:1506.02142); 0 for none.
         sigmoid: each channel is one structure; else the channels are classes that exclude one another.
     """
@@ -43,10 +44,11 @@ class EnsembleInferer(Inferer):
     ) -> None:
         super().__init__()
         self.inferer = inferer
-        self.further = [] if isinstance(checkpoints, str) else [str(path) for path in checkpoints][1:]
+        self.further = [] if isinstance(checkpoints, str) else [os.path.abspath(path) for path in checkpoints][1:]
         self.dropout_samples = dropout_samples
         self.sigmoid = sigmoid
-        self._states: dict[str, dict[str, torch.Tensor]] = {}
+        self._states: list[dict[str, torch.Tensor]] = []
+        self._read_for: Callable[[], Any] | None = None
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Logits (B, channels, X, Y, Z) of the mean probabilities.
@@ -56,12 +58,10 @@ class EnsembleInferer(Inferer):
         """
         if not self.further and not self.dropout_samples:
             return self.inferer(inputs, network, *args, **kwargs)
-        if not self._states and self.further:
-            self._states = dict(zip(self.further, _read_states(network, self.further), strict=True))
-        states = [state for path, state in self._states.items() if Path(path).is_file()]
+        self._read(network)
         total, number = None, 0
         with _dropout(network, self.dropout_samples):
-            for state in [None, *states]:
+            for state in [None, *self._states]:
                 with _weights(network, state):
                     for _ in range(max(1, self.dropout_samples)):
                         logits = self.inferer(inputs, network, *args, **kwargs)
@@ -70,6 +70,14 @@ class EnsembleInferer(Inferer):
                         number += 1
         mean = total.div_(number)
         return mean.logit(eps=1e-6) if self.sigmoid else mean.clamp_min_(1e-6).log_()
+
+    def _read(self, network: nn.Module) -> None:
+        """Read the further members, which belong to this network."""
+        if not self.further or (self._read_for is not None and self._read_for() is network):
+            return
+        again = self._read_for is not None
+        self._states = _read_states(network, [path for path in self.further if not again or os.path.isfile(path)])
+        self._read_for = weakref.ref(network)
 
 
 class CascadeInferer(Inferer):
@@ -83,7 +91,7 @@ class CascadeInferer(Inferer):
         inferer: what calls the network, in both passes.
         coarse: what calls it in the coarse pass instead, e.g. without mirrored copies; None for `inferer`.
         enabled: False calls `inferer` and changes nothing.
-        factor: how many voxels of each axis become one; mean values.
+        factor: how many voxels of each axis become one, all of an axis that has fewer; mean values.
         checkpoint: weights of the same network_def for the coarse pass, trained at the coarse spacing; None uses the
             network's own, which must then bear the change of scale.
         margin: voxels of the fine image around what was found.
@@ -123,10 +131,11 @@ class CascadeInferer(Inferer):
             return self.inferer(inputs, network, *args, **kwargs)
         if self.checkpoint and self._state is None:
             (self._state,) = _read_states(network, [self.checkpoint])
-        small = nn.functional.avg_pool3d(inputs, self.factor, self.factor, ceil_mode=True, count_include_pad=False)
+        factor = tuple(min(n, size) for n, size in zip(self.factor, inputs.shape[2:], strict=True))
+        small = nn.functional.avg_pool3d(inputs, factor, factor, ceil_mode=True, count_include_pad=False)
         with _weights(network, self._state):
             logits = self.coarse(small, network, *args, **kwargs)
-        box = self._region(logits, inputs.shape[2:])
+        box = self._region(logits, inputs.shape[2:], factor)
         if box is None:
             return self.inferer(inputs, network, *args, **kwargs)
         fine = self.inferer(inputs[(..., *box)].contiguous(), network, *args, **kwargs)
@@ -136,7 +145,7 @@ class CascadeInferer(Inferer):
         whole[(..., *box)] = fine
         return whole
 
-    def _region(self, logits: torch.Tensor, shape: Sequence[int]) -> tuple[slice, ...] | None:
+    def _region(self, logits: torch.Tensor, shape: Sequence[int], factor: Sequence[int]) -> tuple[slice, ...] | None:
         """The box of the fine image that holds all that was found, or None."""
         found = (logits > 0 if self.sigmoid else logits[:, 1:] > logits[:, :1]).any(dim=1).any(dim=0)
         if self.largest_component:
@@ -147,8 +156,8 @@ class CascadeInferer(Inferer):
         box = []
         for axis, whole in enumerate(shape):
             first, last = int(places[:, axis].min()), int(places[:, axis].max())
-            start = first * self.factor[axis] - self.margin[axis]
-            stop = (last + 1) * self.factor[axis] + self.margin[axis]
+            start = first * factor[axis] - self.margin[axis]
+            stop = (last + 1) * factor[axis] + self.margin[axis]
             missing = max(0, self.smallest[axis] - (stop - start))
             start, stop = start - missing // 2, stop + missing - missing // 2
             start, stop = max(0, start - max(0, stop - whole)), min(whole, stop + max(0, -start))

@@ -80,17 +80,24 @@ def test_weights_that_are_missing_or_of_another_network_are_named(weights, tmp_p
     assert network.bias == 1.0
 
 
-def test_a_member_that_has_gone_since_counts_no_more(weights):
-    """A server's training puts another network in the place of the one that the member belonged to."""
-    network, further = Bias(4.0).eval(), weights("model_2.pt", 0.0)
-    ensemble = EnsembleInferer(SimpleInferer(), checkpoints=["model.pt", further])
-    with torch.no_grad():
-        both = ensemble(X, network).softmax(1)[:, 0]
-        Path(further).unlink()
-        network.bias.fill_(2.0)
-        alone = ensemble(X, network).softmax(1)[:, 0]
-    assert float(both[0, 0, 0, 0]) == pytest.approx(float(torch.tensor([4.0, 0.0]).sigmoid().mean()))
-    assert float(alone[0, 0, 0, 0]) == pytest.approx(float(torch.tensor(2.0).sigmoid()))
+def test_members_stay_with_their_network_and_not_with_the_next_one(weights, tmp_path, monkeypatch):
+    """A file that goes while a call runs changes nothing; a server that has trained put the further ones aside."""
+    monkeypatch.chdir(tmp_path)
+    network, further = Bias(4.0).eval(), Path(weights("model_2.pt", 0.0))
+    ensemble = EnsembleInferer(SimpleInferer(), checkpoints=["model.pt", further.name])
+
+    def share(network):
+        with torch.no_grad():
+            return float(ensemble(X, network).softmax(1)[0, 0, 0, 0, 0])
+
+    both = float(torch.tensor([4.0, 0.0]).sigmoid().mean())
+    assert share(network) == pytest.approx(both)
+    monkeypatch.chdir("/")
+    assert share(Bias(4.0).eval()) == pytest.approx(both)
+    assert share(network) == pytest.approx(both)
+    further.unlink()
+    assert share(network) == pytest.approx(both)
+    assert share(Bias(2.0).eval()) == pytest.approx(float(torch.tensor(2.0).sigmoid()))
 
 
 def test_members_lie_beside_the_first(tmp_path):
