@@ -26,7 +26,7 @@ EPOCHS_covid19_slices  := 20
 PHANTOMS := data/$(BUNDLE)
 SOURCE := $(if $(DATA),$(DATA),$(PHANTOMS))
 EPOCHS ?= $(if $(DATA),30,$(EPOCHS_$(BUNDLE)))
-RUN    ?= runs/demo/$(BUNDLE)
+RUN    ?= runs/demo/$(BUNDLE)$(if $(DATA),_real)
 CONFIG := bundles/$(BUNDLE)/train.json
 
 .PHONY: demo test label-test faults bench bench-ct lint help clean

@@ -53,7 +53,7 @@ def unusable(given: Mapping[str, Any], config: Mapping[str, Any]) -> list[Proble
     for name, value in given.items():
         value, key = _literal(value), name.removeprefix("--")
         expected, usable = _VALUES.get(key, ("", lambda _: True))
-        if isinstance(config.get(key), bool):
+        if key not in _VALUES and isinstance(config.get(key), bool):
             expected, usable = "true or false", _is_boolean
         if isinstance(value, str) and value.startswith("%"):
             problems += missing_reference(name, value)
@@ -109,7 +109,7 @@ def _are_labels(value: Any) -> bool:
     if not isinstance(value, Mapping) or not value:
         return False
     numbers = [n if isinstance(n, list | tuple) else [n] for n in value.values()]
-    return all(type(n) is int and n >= 0 for given in numbers for n in given)
+    return all(type(n) is int and n > 0 for given in numbers for n in given)
 
 
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -117,7 +117,8 @@ _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "sw_batch_size": ("a number of windows, 1 or more", _each(lambda count: count == int(count) >= 1)),
     "patch_size": ("three whole numbers of voxels, such as [128, 128, 16]", _is_size),
     "spacing": ("three distances in mm, -1 for one that stays, such as [1.5, 1.5, -1]", _is_spacing),
-    "labels": ("structures with their numbers, such as {'RV': 1, 'LV': 2}", _are_labels),
+    "labels": ("structures with their numbers, such as {'RV': 1, 'LV': 2}, without the background", _are_labels),
+    "softmax": ("the bundle's own: acdc's structures exclude one another, covid19's overlap", lambda _: False),
     "learning_rate": ("a number, 0 or more", lambda rate: isinstance(rate, int | float) and rate >= 0),
     **dict.fromkeys(("epochs", "batch_size", "crops_per_case", "val_interval", "in_channels"), _whole(1)),
     **dict.fromkeys(("neighbours", "num_workers", "seed", "deep_supervision"), _whole(0)),

@@ -80,6 +80,8 @@ def test_values_that_can_be_meant_pass(value):
         *[("patch_size", value) for value in (64, "[64, 64]", [64, 64, 0], [1.5, 2, 3], "64,64")],
         *[("spacing", value) for value in (3, "[1, 1]", [1, 1, 0], [1, 1, -2], "fine")],
         *[("labels", value) for value in ("RV=1,MYO=2", {}, "{'RV': 1.5}", ["RV"], {"RV": "1"})],
+        ("labels", {"background": 0, "a": 1}),
+        *[("softmax", value) for value in ("false", True)],
         *[
             (key, value)
             for key in ("epochs", "batch_size", "val_interval", "in_channels")
@@ -89,7 +91,7 @@ def test_values_that_can_be_meant_pass(value):
     ],
 )
 def test_values_that_cannot_be_meant_are_named_with_what_is_expected(name, value):
-    config = {"overlap": 0.5, "sw_batch_size": 4, "mirror_axes": [], "cascade": True}
+    config = {"overlap": 0.5, "sw_batch_size": 4, "mirror_axes": [], "cascade": True, "softmax": True}
     (problem,) = unusable({f"--{name}": value}, config)
     assert problem.file == f"--{name}"
     assert problem.expected
@@ -100,7 +102,7 @@ def test_values_that_cannot_be_meant_are_named_with_what_is_expected(name, value
     [
         *[("patch_size", value) for value in ("[64, 64, 1]", (96, 96, 8), "$[64] * 3", "@other")],
         *[("spacing", value) for value in ("[1.5, 1.5, -1]", [1, 1, 5])],
-        *[("labels", value) for value in ("{'RV': 1}", {"lungs": [1, 2], "infection": 2}, {"background": 0, "a": 1})],
+        *[("labels", value) for value in ("{'RV': 1}", {"lungs": [1, 2], "infection": 2})],
         *[("epochs", value) for value in (1, "300", "$2 * 3")],
         *[("learning_rate", value) for value in ("1e-3", 1)],
     ],

@@ -126,7 +126,7 @@ def paper_grid(
         "seed": list(seeds),
         "fold": list(folds),
     }
-    common = {**(QUICK if quick else {}), "evaluate": {"val_limit": None}}
+    common = dict(QUICK) if quick else {}
     baseline = {"alpha": str(_plain(min(alphas)))}
     runs = [replace(run, settings=run.settings | dict(settings or {})) for run in expand(axes, common)]
     runs = tuple(sorted(runs, key=lambda run: seeds.index(int(run.levels["seed"]))))

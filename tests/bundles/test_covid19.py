@@ -1,5 +1,6 @@
 """The COVID-19 bundles trained, evaluated and used, on phantoms in every layout."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -32,6 +33,26 @@ def test_the_target_decides_what_is_learnt(bundle, tmp_path, target, structures)
     trained(bundle, name="covid19", target=target)
     names = {key.removeprefix("val_dice_") for key in last_line(tmp_path) if key.startswith("val_dice_")}
     assert names == structures
+
+
+def test_a_structure_is_looked_for_whatever_its_number(bundle):
+    """Half of the patches are centred on it."""
+    workflow = bundle("train", name="covid19", labels={"infection": 2}, crops_per_case=4)
+    loader = workflow.parser.get_parsed_content("train#dataloader")
+    found = [bool(label.any()) for batch in loader for label in batch["label"]]
+    assert len(found) >= 16
+    assert sum(found) > len(found) / 3
+
+
+def test_evaluating_takes_all_cases_whatever_the_training_validated_on(bundle, tmp_path):
+    trained(bundle, name="covid19", val_limit=1)
+    workflow = bundle("train", "evaluate", name="covid19", val_limit=1, preflight="off", run_id="evaluating")
+    workflow.run()
+    with (tmp_path / "run" / "evaluation" / "scores.csv").open(encoding="utf-8") as table:
+        cases = {row["case"] for row in csv.DictReader(table)}
+    masks = {path.name.removesuffix(".nii.gz") for path in (tmp_path / "run" / "evaluation" / "masks").iterdir()}
+    assert len(cases) > 1
+    assert cases <= masks
 
 
 def test_training_learns_lungs(bundle, tmp_path):
