@@ -152,6 +152,14 @@ def image():
     return x
 
 
+def test_an_axis_of_one_voxel_is_not_shrunk():
+    x = torch.zeros(1, 1, 40, 1, 6)
+    x[:, :, 10:16, :, 2:4] = 1
+    with torch.no_grad():
+        logits = CascadeInferer(SimpleInferer(), factor=(2, 2, 1), margin=(3, 2, 1))(x, Bright())
+    assert torch.equal(logits.argmax(1), (x[:, 0] > 0.5).long())
+
+
 def test_the_fine_pass_sees_the_region_of_the_coarse_one_only():
     network, x = Bright(), image()
     cascade = CascadeInferer(SimpleInferer(), factor=(2, 2, 1), margin=(3, 2, 1))
