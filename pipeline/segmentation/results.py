@@ -26,6 +26,7 @@ class CaseResult:
     `remedy` is what the user can do about a failure, where that is known.
 
     `slice` is the slice of the image that the case is alone; `spacing_mm` is None where the image says nothing of mm;
+    `written` says whether the mask is this run's; what fails after that, a preview for example, does not take it back.
     `others` are further files of the case that the bundle wrote (OUTPUT/CASE_*).
     """
 
@@ -40,6 +41,7 @@ class CaseResult:
     shape: list[int] | None = None
     spacing_mm: list[float] | None = None
     frames: int = 1
+    written: bool = False
     others: list[str] = field(default_factory=list)
     volumes: dict[str, Any] | None = None
 

@@ -15,19 +15,17 @@ from pipeline.segmentation.group import Group
 from pipeline.segmentation.intake import find_cases
 from pipeline.segmentation.line import Line
 from pipeline.segmentation.looker import borrow, give_back
-from pipeline.segmentation.manifest import add_killed_runs, add_run, describe_program, read_runs
+from pipeline.segmentation.manifest import add_killed_runs, add_run, describe_program, makers_of, read_runs
 from pipeline.segmentation.reasons import is_disk_full
-from pipeline.segmentation.results import COMPLETED, DONE, MANIFEST, SILENT, CaseResult, Summary, record
+from pipeline.segmentation.results import COMPLETED, MANIFEST, SILENT, CaseResult, Summary, record
 from pipeline.segmentation.signals import Terminated, terminable, undisturbed
-from pipeline.segmentation.statistics import forget_statistics, read_statistics, save_statistics
+from pipeline.segmentation.statistics import STATISTICS, forget_statistics, read_statistics, save_statistics
 from pipeline.segmentation.steps import Settings, Steps
 from pipeline.segmentation.workplace import workplace, writing
 from pipeline.volumes import mask_name, names_of, suffix_of
 
 if TYPE_CHECKING:
     from pipeline.segmentation.runner import BundleRunner
-
-STATISTICS = "statistics.json"
 
 
 def segment(
@@ -108,7 +106,7 @@ def segment(
             entry = record(runner, program, options, len(items))
             with writing(output):
                 place.note(entry)
-            steps = Steps(runner, output, place, looker, settings, read_runs(output))
+            steps = Steps(runner, output, place, looker, settings, makers_of(read_runs(output)))
             run = _Run(items, output, group, entry, runner, settings, place.folder, echo)
             return run(Line(steps, output, ahead=ahead))
 
@@ -194,15 +192,14 @@ class _Run:
             self.echo(printable(f"no room left in {self.output} for {MANIFEST}, which does not tell of this run"))
 
     def _save_statistics(self, results: list[CaseResult]) -> None:
-        """Add what was measured; without that, no entry may outlive the mask that it was measured of."""
+        """Add what was measured; no entry may outlive the mask that it was measured of."""
         path = self.output / STATISTICS
+        stale = [result.case for result in results if result.written and result.volumes is None]
+        forget_statistics(path, stale, by_way_of=self.scratch)
         if self.settings.statistics:
             measured = (result for result in results if result.volumes is not None)
             cases = {result.case: {"image": result.image, "mask": result.mask, **result.volumes} for result in measured}
             save_statistics(path, cases, self.runner.labels, by_way_of=self.scratch)
-        else:
-            replaced = [result.case for result in results if result.outcome == DONE]
-            forget_statistics(path, replaced, by_way_of=self.scratch)
 
 
 def _begin(inputs: list[str | Path], output: Path, bundle: str | Path, settings: Settings) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pipeline.structures import Labels, count_voxels, members, numbers_of
 from pipeline.volumes import affine, first_name, has_geometry, read_mask, slice_axis, spacing, trimmed
 from pipeline.volumes.cine import heart_cycle
 
+STATISTICS = "statistics.json"
 NOTES = [
     "ml: number of voxels times the voxel's volume, spacing from the image's header (NIfTI: pixdim).",
     "percent: share of the picture, where an image does not say how large its pixels are (ml is null).",

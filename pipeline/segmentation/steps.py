@@ -16,7 +16,6 @@ from tqdm import tqdm
 from pipeline.errors import DataError, Problem, printable
 from pipeline.segmentation.inspection import inspect
 from pipeline.segmentation.looker import Looker, TimedOutError
-from pipeline.segmentation.manifest import maker_of
 from pipeline.segmentation.reasons import is_disk_full, remedy_of, root_cause
 from pipeline.segmentation.results import DONE, EXISTS, FAILED, TIMED_OUT, CaseResult
 from pipeline.segmentation.signals import time_limit
@@ -83,7 +82,7 @@ class Steps:
     `prepare` and `finish` may run in one other thread while `compute` runs in the main one.
 
     Args:
-        runs: the manifest's earlier runs, which say whose masks are there.
+        makers: whose masks are there (`pipeline.segmentation.manifest.makers_of`).
     """
 
     runner: BundleRunner
@@ -91,7 +90,7 @@ class Steps:
     place: Workplace
     looker: Looker
     settings: Settings
-    runs: list[dict[str, Any]]
+    makers: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
 
     def prepare(self, case: Case) -> None:
         """Look at the case's files in a process of their own, then read the image; a cine is only looked at."""
@@ -115,6 +114,8 @@ class Steps:
             try:
                 if case.work is not None and case.goes_on:
                     self._take(self.runner.write(case.work), case, case.mask)
+                if case.result.written:
+                    self._note(case)  # a run that is killed while it measures has left its mask all the same
                 if not case.result.is_failure:
                     self._extras(case)
             finally:
@@ -122,6 +123,9 @@ class Steps:
         case.work = None
         seconds = case.result.seconds
         case.result.seconds = {stage: round(spent, 4) for stage, spent in seconds.items()}
+        self._note(case)
+
+    def _note(self, case: Case) -> None:
         try:
             self.place.note(case.result.entry())
         except OSError as error:  # the case is done all the same
@@ -160,8 +164,7 @@ class Steps:
         masks = [self._segment_frame(frame, case) for frame in bar]
         start = time.perf_counter()
         joined = join_masks(masks, image, folder / case.mask.name)
-        self._clear_companions(case)
-        os.replace(joined, case.mask)
+        self._publish(joined, case)
         result.seconds["write"] += time.perf_counter() - start
 
     def _segment_frame(self, frame: Mapping[str, str], case: Case) -> Path:
@@ -189,13 +192,19 @@ class Steps:
         if case.result.is_failure:
             raise RuntimeError("the case was given up")  # it took too long; nobody waits for its mask any more
         if mask == case.mask:
-            self._clear_companions(case)
-        os.replace(work.mask, mask)
+            self._publish(work.mask, case)
+        else:
+            os.replace(work.mask, mask)
         return mask
+
+    def _publish(self, mask: Path, case: Case) -> None:
+        self._clear_companions(case)
+        os.replace(mask, case.mask)
+        case.result.written = True
 
     def _clear_companions(self, case: Case) -> None:
         """Remove what was made of the mask that is about to be replaced, and not made anew with this one."""
-        made = maker_of(self.runs, case.result.case)
+        made = self.makers.get(case.result.case)
         others = [self.output / Path(name).name for name in made[1].get("others", ())] if made else []
         for file in (self._preview(case), *others):
             if str(file) not in case.result.others:
@@ -220,7 +229,7 @@ class Steps:
 
     def _made_otherwise(self, case: Case) -> str:
         """Why the mask that is there may not be the one that is wanted; "" where it is, as far as the manifest says."""
-        if (made := maker_of(self.runs, case.result.case)) is None:
+        if (made := self.makers.get(case.result.case)) is None:
             return ""
         run, entry = made
         image, own = str(first_name(entry["image"])), str(first_name(case.item["image"]))

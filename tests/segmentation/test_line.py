@@ -17,11 +17,12 @@ from test_looker import image_that_hangs
 from threshold_bundle import CONFIG, EXPECTED, SHAPE, VALUES, write_bundle
 
 from pipeline.errors import DataError
-from pipeline.segmentation import segment
+from pipeline.segmentation import segment, steps
 from pipeline.segmentation.background import Background
 from pipeline.segmentation.looker import TimedOutError
 from pipeline.segmentation.results import Summary
 from pipeline.segmentation.signals import Terminated, exit_code, time_limit
+from pipeline.segmentation.statistics import read_statistics, save_statistics
 from pipeline.segmentation.workplace import Workplace, left_behind, workplace
 from pipeline.volumes import masks as mask_files
 from pipeline.volumes import read_mask
@@ -253,7 +254,8 @@ def test_a_killed_run_is_told_by_the_next_one(tmp_path: Path, images: Path, bund
         if not pid:  # a run that is killed in the middle of its second case
             with workplace(out) as place:
                 place.note({"program": {}, "weights": {"sha256": "0" * 64}, "asked": 6, "ended": "killed", "cases": []})
-                place.note({"case": "a", "image": str(images / "a.nii.gz"), "outcome": "done"})
+                for _ in range(2):  # once its mask is there and once it is measured
+                    place.note({"case": "a", "image": str(images / "a.nii.gz"), "outcome": "done"})
                 with (place.folder / "journal.jsonl").open("a") as stream:
                     stream.write('{"case": "b", "outc')
                 (place.masks / ".1234.b.nii.gz").write_bytes(b"half")
@@ -261,6 +263,7 @@ def test_a_killed_run_is_told_by_the_next_one(tmp_path: Path, images: Path, bund
         os.waitpid(pid, 0)
         assert len(names(out)) == 2
         acdc_like(out / "a.nii.gz", EXPECTED)
+        save_statistics(out / "statistics.json", {"a": {"of": "an earlier mask"}, "z": {}}, {"RV": 1})
         summary, lines = run(images, out, bundle)
         assert alive.folder.is_dir()
     assert "a: exists, skipped (made by other weights, 000000000000; --overwrite does it again)" in lines
@@ -268,7 +271,23 @@ def test_a_killed_run_is_told_by_the_next_one(tmp_path: Path, images: Path, bund
     assert (first["ended"], [case["case"] for case in first["cases"]]) == ("killed", ["a"])
     assert (second["ended"], second["complete"]) == ("completed", True)
     assert summary.exit_code == 0
-    assert names(out) == [*(f"{case}.nii.gz" for case in CASES), "manifest.json"]
+    assert names(out) == [*(f"{case}.nii.gz" for case in CASES), "manifest.json", "statistics.json"]
+    assert read_statistics(out / "statistics.json") == {"z": {}}
+
+
+def test_a_mask_is_in_the_journal_before_it_is_measured(
+    tmp_path: Path, images: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def measure(mask: Path, *_: Any, **__: Any) -> dict[str, Any]:
+        (journal,) = tmp_path.glob("out/.volseg-*/journal.jsonl")
+        told.append((mask.name, json.loads(journal.read_text(encoding="utf-8").splitlines()[-1])["mask"]))
+        return {}
+
+    monkeypatch.setattr(steps, "measure", measure)
+    run(images, tmp_path / "out", bundle, statistics=True)
+    assert told == [(f"{case}.nii.gz", str(tmp_path / "out" / f"{case}.nii.gz")) for case in CASES]
 
 
 def test_a_workplace_without_a_lock_is_left_alone(tmp_path: Path) -> None:

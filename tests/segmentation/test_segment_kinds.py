@@ -259,6 +259,22 @@ def test_nothing_outlives_the_mask_that_it_was_made_of(tmp_path: Path, nested: P
     assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"b"}
 
 
+def test_statistics_do_not_outlive_a_mask_whose_preview_failed(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for case in "ab":
+        acdc_like(tmp_path / f"{case}.nii.gz", VALUES)
+    out = tmp_path / "out"
+    run([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], out, bundle, statistics=True)
+    monkeypatch.setattr("pipeline.segmentation.preview.draw_preview", lambda *_, **__: 1 / 0)
+    other = {"labels": {"RV": 1}}
+    summary, lines = run(tmp_path / "a.nii.gz", out, bundle, overwrite=True, preview=True, overrides=other)
+    assert summary.cases[0].outcome == "failed", lines
+    assert set(json.loads((out / "statistics.json").read_text(encoding="utf-8"))["cases"]) == {"b"}
+    _, lines = run(tmp_path / "a.nii.gz", out, bundle)
+    assert "made with another --set of labels" in lines[1], "the mask is the failed run's"
+
+
 def test_a_preview_older_than_its_mask_is_drawn_again(tmp_path: Path, bundle: Path) -> None:
     acdc_like(tmp_path / "a.nii.gz", VALUES)
     preview = tmp_path / "out" / "a_preview.png"
