@@ -51,6 +51,7 @@ class Case:
         self.mask = output / mask_name(item["case"], item["image"])
         self.result = CaseResult(item["case"], item["image"], str(self.mask), DONE, slice=item.get("slice"))
         self.work: Work | None = None
+        self.of_another_image = False  # the mask that is there
         self.disk_full = False
 
     @property
@@ -116,7 +117,7 @@ class Steps:
                     self._take(self.runner.write(case.work), case, case.mask)
                 if case.result.written:
                     self._note(case)  # a run that is killed while it measures has left its mask all the same
-                if not case.result.is_failure:
+                if not case.result.is_failure and not case.of_another_image:
                     self._extras(case)
             finally:
                 self.place.clear()
@@ -143,7 +144,9 @@ class Steps:
             timeout=self.settings.timeout or READING,
         )
         if seen.info is None:
-            result.outcome, result.reason = EXISTS, self._made_otherwise(case)
+            other = self._other_image(case)
+            case.of_another_image = bool(other)
+            result.outcome, result.reason = EXISTS, other or self._made_otherwise(case)
             return
         if seen.damage:
             result.reason = f"the mask that was there was damaged ({seen.damage})"
@@ -227,20 +230,37 @@ class Steps:
             draw_preview(item["image"], case.mask, self.runner.labels, picture, **options)
             os.replace(picture, preview)
 
+    def _other_image(self, case: Case) -> str:
+        """Which image or slice the mask that is there was made of instead of the case's; "" as `_made_otherwise`."""
+        if (made := self.makers.get(case.result.case)) is None:
+            return ""
+        image, own = str(first_name(made[1]["image"])), str(first_name(case.item["image"]))
+        if os.path.exists(image) and not os.path.samefile(image, own):
+            return f"made of another image, {image}; --overwrite does it again"
+        now = case.item.get("slice")
+        if (was := made[1].get("slice", now)) != now:
+            part = "the whole image" if was is None else f"another slice, {was}"
+            return f"made of {part}; --overwrite does it again"
+        return ""
+
     def _made_otherwise(self, case: Case) -> str:
         """Why the mask that is there may not be the one that is wanted; "" where it is, as far as the manifest says."""
         if (made := self.makers.get(case.result.case)) is None:
             return ""
-        run, entry = made
-        image, own = str(first_name(entry["image"])), str(first_name(case.item["image"]))
-        if os.path.exists(image) and not os.path.samefile(image, own):
-            return f"made of another image, {image}; --overwrite does it again"
-        if (sha256 := run["weights"]["sha256"]) not in (None, self.runner.weights_sha256):
-            return f"made by other weights, {sha256[:12]}; --overwrite does it again"
+        run, own = made[0], self.runner
+        if (bundle := run.get("bundle")) and _identity(bundle) != (own.name, own.config.name):
+            return f"made by another bundle, {'/'.join(_identity(bundle))}; --overwrite does it again"
+        if (sha256 := run["weights"]["sha256"]) != own.weights_sha256:
+            return f"made by other weights, {sha256[:12] if sha256 else 'none'}; --overwrite does it again"
         was, now = (_as_json(one) for one in (run["options"].get("overrides", {}), self.settings.overrides))
         if other := sorted(key for key in {*was, *now} if was.get(key) != now.get(key)):
             return f"made with another --set of {', '.join(other)}; --overwrite does it again"
         return ""
+
+
+def _identity(bundle: Mapping[str, Any]) -> tuple[str, str]:
+    """Of a bundle as the manifest has it: its name and that of its configuration, wherever they lie."""
+    return bundle["name"], Path(bundle["config"]).name
 
 
 def _as_json(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,9 +125,12 @@ def test_a_mask_of_another_image_of_the_same_name_is_told(tmp_path: Path, bundle
     for day in ("monday", "tuesday"):
         (tmp_path / day).mkdir()
         acdc_like(tmp_path / day / "heart.nii.gz", VALUES)
-    run(tmp_path / "monday", tmp_path / "out", bundle)
-    _, lines = run(tmp_path / "tuesday", tmp_path / "out", bundle)
+    run(tmp_path / "monday", tmp_path / "out", bundle, statistics=True)
+    before = (tmp_path / "out" / "statistics.json").read_text(encoding="utf-8")
+    _, lines = run(tmp_path / "tuesday", tmp_path / "out", bundle, statistics=True, preview=True)
     assert f"made of another image, {tmp_path / 'monday' / 'heart.nii.gz'}" in lines[1]
+    assert visible(tmp_path / "out") == ["heart.nii.gz", "manifest.json", "statistics.json"]
+    assert (tmp_path / "out" / "statistics.json").read_text(encoding="utf-8") == before, "of monday's image"
     _, lines = run(tmp_path / "monday" / "heart.nii.gz", tmp_path / "out", bundle)
     assert "made of" not in lines[1]
     (tmp_path / "monday").rename(tmp_path / "moved")
@@ -142,6 +145,24 @@ def test_a_mask_made_with_other_settings_is_told(tmp_path: Path, bundle: Path) -
     assert lines[1] == "a: exists, skipped (made with another --set of labels; --overwrite does it again)"
     _, lines = run(tmp_path / "a.nii.gz", tmp_path / "out", bundle, overrides={"labels": {"RV": 1}})
     assert lines[1] == "a: exists, skipped"
+
+
+def test_a_mask_of_another_bundle_is_told(tmp_path: Path, bundle: Path) -> None:
+    """Also of one without weights, and of another configuration in the same folder; not of one that was moved."""
+    rule = {key: value for key, value in CONFIG.items() if key not in ("checkpoint", "load_weights")}
+    rule["network"] = "$lambda x: torch.cat([0 * x, x - 10, 2 * x - 30], dim=1)"
+    (bundle / "rule.json").write_text(json.dumps(rule))
+    image = acdc_like(tmp_path / "a.nii.gz", VALUES)
+    run(image, tmp_path / "out", bundle / "rule.json")
+    said = "a: exists, skipped (made by another bundle, threshold_bundle/rule.json; --overwrite does it again)"
+    assert run(image, tmp_path / "out", bundle)[1][1] == said
+    (tmp_path / "elsewhere").mkdir()
+    moved = bundle.rename(tmp_path / "elsewhere" / bundle.name)
+    assert run(image, tmp_path / "out", moved / "rule.json")[1][1] == "a: exists, skipped"
+    (moved / "rule.json").rename(moved / "inference.json")
+    run(image, tmp_path / "plain", moved)
+    (moved / "inference.json").write_text(json.dumps(CONFIG))
+    assert "(made by other weights, none; " in run(image, tmp_path / "plain", moved)[1][1]
 
 
 def test_a_rerun_does_only_what_is_missing(tmp_path: Path, bundle: Path) -> None:

@@ -209,6 +209,11 @@ def test_slices_of_a_stack_from_a_list(tmp_path: Path, slices: Path) -> None:
     assert {"s0_preview.png", "s2_preview.png"} <= set(visible(tmp_path / "out"))
     told = manifest(tmp_path / "out")[1]
     assert (told["slice"], told["shape"]) == (2, [6, 5, 1])
+    datalist(path, training=[{"image": "stack.nii.gz", "case": "s2", "slice": 0, "label": "stack.nii.gz"}])
+    (tmp_path / "out" / "s2_preview.png").unlink()
+    _, lines = run(path, tmp_path / "out", slices, preview=True)
+    assert lines[1] == "s2: exists, skipped (made of another slice, 2; --overwrite does it again)"
+    assert "s2_preview.png" not in visible(tmp_path / "out"), "the mask does not belong to this slice"
 
 
 def test_testing_before_training_and_files_that_are_missing(tmp_path: Path, bundle: Path) -> None:
