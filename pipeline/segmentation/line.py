@@ -93,6 +93,7 @@ class Line:
                 step.result()
         except TimedOutError as error:
             case.fail(error)
+            case.abandoned = True
             self._background.abandon()
 
     @property

@@ -52,6 +52,7 @@ class Case:
         self.result = CaseResult(item["case"], item["image"], str(self.mask), DONE, slice=item.get("slice"))
         self.work: Work | None = None
         self.of_another_image = False  # the mask that is there
+        self.abandoned = False  # left to a thread that may wake up while other cases are written
         self.disk_full = False
 
     @property
@@ -120,7 +121,8 @@ class Steps:
                 if not case.result.is_failure and not case.of_another_image:
                     self._extras(case)
             finally:
-                self.place.clear()
+                if not case.abandoned:
+                    self.place.clear()
         case.work = None
         seconds = case.result.seconds
         case.result.seconds = {stage: round(spent, 4) for stage, spent in seconds.items()}
@@ -189,11 +191,11 @@ class Steps:
         """Give the files of a work their names, the mask last: where it is, everything is."""
         for stage, seconds in work.seconds.items():
             case.result.seconds[stage] += seconds
+        if case.result.is_failure:
+            raise RuntimeError("the case was given up")  # it took too long; nobody waits for its mask any more
         for file in work.others:
             os.replace(file, self.output / file.name)
             case.result.others.append(str(self.output / file.name))
-        if case.result.is_failure:
-            raise RuntimeError("the case was given up")  # it took too long; nobody waits for its mask any more
         if mask == case.mask:
             self._publish(work.mask, case)
         else:

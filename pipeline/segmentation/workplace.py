@@ -36,9 +36,9 @@ class Workplace:
             stream.write(json.dumps(entry, default=str) + "\n")
 
     def clear(self) -> None:
-        """Remove what a case has left."""
+        """Remove what a case has left; what goes meanwhile was an abandoned one's."""
         for leftover in [*self.masks.iterdir(), *self.folder.glob("frames")]:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 @contextmanager

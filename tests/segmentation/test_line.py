@@ -19,6 +19,7 @@ from threshold_bundle import CONFIG, EXPECTED, SHAPE, VALUES, write_bundle
 from pipeline.errors import DataError
 from pipeline.segmentation import segment, steps
 from pipeline.segmentation.background import Background
+from pipeline.segmentation.line import Line
 from pipeline.segmentation.looker import TimedOutError
 from pipeline.segmentation.results import Summary
 from pipeline.segmentation.signals import Terminated, exit_code, time_limit
@@ -123,6 +124,38 @@ def test_a_case_that_hangs_while_it_is_computed(tmp_path: Path, images: Path, bu
     assert [case.outcome for case in summary.cases] == ["done", "done", "timed out", "done", "done", "done"]
     assert "c: TIMED OUT, computing it took longer than 0.5 s" in lines
     assert "c.nii.gz" not in names(tmp_path / "out")
+
+
+def test_a_writer_that_wakes_up_late_leaves_its_neighbours_alone(
+    tmp_path: Path, images: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of b hangs until the files of c have been written and have not got their names yet."""
+    from pipeline.segmentation.runner import BundleRunner
+
+    write, wake_up, late = BundleRunner.write, threading.Event(), []
+
+    def write_late(self: Any, work: Any) -> Any:
+        if (case := work.item["case"]) == "b":
+            late.append(threading.current_thread())
+            wake_up.wait(60)
+        found = write(self, work)
+        companion = self.output_dir / f"{case}_more.nii.gz"
+        companion.write_bytes(b"")
+        if case == "c":
+            wake_up.set()
+            late[0].join(60)
+        found.others.append(companion)
+        return found
+
+    monkeypatch.setattr(BundleRunner, "write", write_late)
+    monkeypatch.setattr(Line, "_limit", property(lambda _: 3.0))
+    summary, lines = run(images, tmp_path / "out", bundle, timeout=600.0)
+    assert {case.case: case.outcome for case in summary.cases} == {**dict.fromkeys(CASES, "done"), "b": "timed out"}
+    assert "b: TIMED OUT, writing it took longer than 3 s" in lines
+    done = [case for case in CASES if case != "b"]
+    assert names(tmp_path / "out") == sorted(
+        ["manifest.json", *(f"{case}{end}" for case in done for end in (".nii.gz", "_more.nii.gz"))]
+    )
 
 
 def test_a_job_that_hangs_is_left_to_its_thread() -> None:
