@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipeline import volumes
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.labels import Labels
 from pipeline.structures import relabel_item
-from pipeline.volumes.grid import with_third_axis
+from pipeline.volumes.grid import corner_displacement, volume_shape, with_third_axis
 from pipeline.volumes.itk import affine_of, itk_header
 from pipeline.volumes.nifti import load_nifti, read_nifti
 from pipeline.volumes.pictures import read_label_picture, read_picture_folder
@@ -169,17 +168,6 @@ def lost_pixdim(pred: Any, truth: Any) -> bool:
         return False
     same = corner_displacement(pred.stated_affine, truth.stated_affine, truth.shape) <= GRID_TOLERANCE_MM
     return same and corner_displacement(pred.affine, truth.affine, truth.shape) > GRID_TOLERANCE_MM
-
-
-def corner_displacement(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
-    """The largest distance in mm between equal corners (voxel centres) of a volume's grid under two affines."""
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in volume_shape(shape)))])
-    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
-
-
-def volume_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(X, Y, Z): one slice for 2D, channels or time left out."""
-    return (*shape, 1, 1)[:3]
 
 
 def _on_grid_of(image: str | Path, mask: Mask) -> Mask:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.errors import Problem
-from pipeline.metrics.masks import GRID_TOLERANCE_MM, corner_displacement, lost_pixdim, volume_shape
+from pipeline.metrics.masks import GRID_TOLERANCE_MM, lost_pixdim
 from pipeline.preflight.scan import Scan
 from pipeline.volumes.faults import spacing_fault
+from pipeline.volumes.grid import corner_displacement, volume_shape
 
 UPRIGHT = 1e-3  # largest cosine between two axes, 0.06 degrees; SimpleITK refuses files from about 2e-4 on
 LENGTH = 0.01  # share by which an affine's column may differ from pixdim

@@ -13,10 +13,11 @@ import numpy as np
 
 from pipeline import volumes
 from pipeline.errors import DataError, Problem
-from pipeline.metrics.masks import corner_displacement, rescaled, stated_affine
+from pipeline.metrics.masks import rescaled, stated_affine
 from pipeline.preflight.voxels import Piece, measure, quick_digest
 from pipeline.segmentation.inspection import inspect
 from pipeline.volumes.faults import shape_fault
+from pipeline.volumes.grid import corner_displacement
 from pipeline.volumes.nifti import gzip_damage, load_nifti
 from pipeline.volumes.sizes import claimed_size, is_too_short
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.metrics.masks import corner_displacement
+from pipeline.volumes.grid import corner_displacement
 
 GRID_MM = 0.01  # as far as the corners of two channels may lie apart: what rounding does to a header
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -122,3 +123,14 @@ def with_third_axis(matrix: np.ndarray) -> np.ndarray:
     upright = matrix.copy()
     upright[:3, 2] = normal / length if length > 0 else (0, 0, 1)
     return upright
+
+
+def corner_displacement(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """The largest distance in mm between equal corners (voxel centres) of a volume's grid under two affines."""
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in volume_shape(shape)))])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
+
+
+def volume_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(X, Y, Z): one slice for 2D, channels or time left out."""
+    return (*shape, 1, 1)[:3]

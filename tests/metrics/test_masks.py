@@ -10,7 +10,8 @@ import pytest
 import SimpleITK
 
 from pipeline.errors import DataError
-from pipeline.metrics.masks import corner_displacement, grid_fault, lost_pixdim, read_mask
+from pipeline.metrics.masks import grid_fault, lost_pixdim, read_mask
+from pipeline.volumes.grid import corner_displacement
 
 SHAPE = (5, 4, 3)
 OBLIQUE = np.array([[1.2, -0.5, 0, 10], [0.5, 1.2, 0, -20], [0, 0, 8, 3], [0, 0, 0, 1.0]])
