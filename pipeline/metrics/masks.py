@@ -13,7 +13,7 @@ from pipeline import volumes
 from pipeline.errors import DataError, Problem
 from pipeline.metrics.labels import Labels
 from pipeline.structures import relabel_item
-from pipeline.volumes.grid import corner_displacement, volume_shape, with_third_axis
+from pipeline.volumes.grid import corner_displacement, with_third_axis
 from pipeline.volumes.itk import affine_of, itk_header
 from pipeline.volumes.nifti import load_nifti, read_nifti
 from pipeline.volumes.pictures import read_label_picture, read_picture_folder
