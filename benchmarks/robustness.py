@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dataset_dir", type=Path, help="the data set")
     parser.add_argument("--datalist", default="data_lists/acdc.json")
     parser.add_argument("--bundle", type=Path, default=REPOSITORY / "bundles" / "acdc")
-    parser.add_argument("--weights", type=Path, help="else the bundle's own")
+    parser.add_argument("--weights", type=Path, nargs="+", help="else the bundle's own; several are averaged")
     parser.add_argument("--fold", type=int, default=0, help="held-out fold of the weights")
     parser.add_argument("--limit", type=int, help="only this many cases")
     parser.add_argument("--only", nargs="*", help="names of the catalogue")

@@ -40,6 +40,14 @@ def two_orientations(place):
     (place / "more").rmdir()
 
 
+def tilted_gantry(place):
+    """Even steps along the table, 20 degrees off the slices' normal."""
+    matrix = affine()
+    normal, column = matrix[:3, 2].copy(), matrix[:3, 1] / np.linalg.norm(matrix[:3, 1])
+    matrix[:3, 2] = np.cos(np.radians(20)) * normal + np.sin(np.radians(20)) * np.linalg.norm(normal) * column
+    dicom_series(place, VOXELS, matrix)
+
+
 def cut_slice(place):
     dicom_series(place, VOXELS, affine())
     file = place / "1.2.3.1_003.dcm"
@@ -86,6 +94,7 @@ FORMATS = [
         "gap", "a DICOM series without one slice", "expected evenly spaced slices, found slice distances", missing_slice
     ),
     fault("turned", "a DICOM series of two orientations", "expected evenly spaced slices, found", two_orientations),
+    fault("tilted", "a DICOM series of a tilted gantry", "expected slices stacked along their normal", tilted_gantry),
     fault("cut-slice", "a truncated DICOM file in a series", "expected a readable DICOM series, found", cut_slice),
     fault("double", "a DICOM slice twice", "expected evenly spaced slices, found several slices", doubled_slice),
     fault("jpeg.jpg", "a truncated JPEG", "expected a complete picture, found a truncated", drawn("L", cut_off=True)),
