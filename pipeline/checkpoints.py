@@ -213,7 +213,8 @@ def further_members(weights: Path) -> list[Path]:
 def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.Module:
     """Load a model.pt into `network`, strictly, without executing anything that the file may contain.
 
-    Heads of deep supervision, which serve a training alone, are left out where the network has none.
+    Heads of deep supervision, which serve a training alone, are left out where the network has none, and stay as they
+    are where the file has none.
 
     Raises:
         DataError: the file is missing, is no file of weights, or belongs to another network.
@@ -224,7 +225,8 @@ def load_weights(network: torch.nn.Module, path: str | os.PathLike) -> torch.nn.
         raise DataError(Problem(str(path), "a file of weights", "none", remedy))
     inner, state = getattr(network, "module", network), load_file(path)
     own, state = inner.state_dict(), state.get("model", state)
-    load_state(inner, {key: value for key, value in state.items() if key in own or not HEADS.search(key)}, path)
+    fitting = {key: value for key, value in state.items() if key in own or not HEADS.search(key)}
+    load_state(inner, {key: value for key, value in own.items() if HEADS.search(key)} | fitting, path)
     return network
 
 

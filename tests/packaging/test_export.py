@@ -29,7 +29,7 @@ def test_torchscript_gives_the_same_and_holds_its_configuration(packed):
     assert found.difference < 1e-4 * found.spread + 1e-5
     with zipfile.ZipFile(packed / "models" / "model.ts") as archive:
         # where MONAI Deploy looks for them
-        assert json.loads(archive.read("model/extra/metadata.json"))["version"] == "0.3.2"
+        assert json.loads(archive.read("model/extra/metadata.json"))["version"] == "0.3.3"
         assert json.loads(archive.read("model/extra/inference.json"))["bundle_root"] == "."
 
 

@@ -33,7 +33,7 @@ def test_the_folder_has_the_form_that_other_programs_take(packed_once):
         "docs/README.md",
         "docs/data_license.txt",
         "LICENSE",
-        "volseg_acdc_0_3_2/launch.py",
+        "volseg_acdc_0_3_3/launch.py",
     ):
         assert (folder / name).is_file(), name
     assert (folder / "models/model.pt").stat().st_mode & 0o044
@@ -50,15 +50,15 @@ def test_no_bundle_speaks_of_the_repository(packed_once):
 
 def test_the_python_of_two_bundles_has_two_names(packed_once):
     names = [path.parent.name for folder in packed_once.values() for path in folder.glob("*/__init__.py")]
-    assert names == ["volseg_acdc_0_3_2", "volseg_covid19_0_1_0", "volseg_covid19_slices_0_1_1"]
+    assert names == ["volseg_acdc_0_3_3", "volseg_covid19_0_1_1", "volseg_covid19_slices_0_1_2"]
 
 
 def test_only_what_the_configurations_reach_is_carried(packed_once):
-    module = packed_once["acdc"] / "volseg_acdc_0_3_2"
+    module = packed_once["acdc"] / "volseg_acdc_0_3_3"
     assert not (module / "cli").exists()
     assert not (module / "phantoms").exists()
     assert not (module / "datalists" / "covid19").exists()
-    assert (packed_once["covid19"] / "volseg_covid19_0_1_0" / "datalists" / "covid19" / "builder.py").is_file()
+    assert (packed_once["covid19"] / "volseg_covid19_0_1_1" / "datalists" / "covid19" / "builder.py").is_file()
 
 
 def test_the_committed_datalist_comes_along(packed_once):
@@ -132,7 +132,7 @@ def test_other_weights_are_not_sold_as_the_bundle_s(tmp_path):
     assert (own / "docs" / "figure.png").is_file()
     weights = shutil.copy(bundle / "models" / "model.pt", tmp_path / "prostate.pt")
     folder = package(bundle, tmp_path / "dist", weights=weights, name="prostate").folder
-    assert (folder.name, (folder / "volseg_prostate_0_3_2").is_dir()) == ("prostate_segmentation", True)
+    assert (folder.name, (folder / "volseg_prostate_0_3_3").is_dir()) == ("prostate_segmentation", True)
     assert [path.name for path in (folder / "docs").iterdir()] == ["README.md"]
     page = (folder / "docs" / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# prostate_segmentation\n")
@@ -189,7 +189,7 @@ def test_a_bundle_without_a_page_and_a_name(tmp_path):
     tiny_bundles.edit(bundle / "metadata.json", name=None, description="Finds it")
     page = (package(bundle, tmp_path / "dist").folder / "docs" / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# acdc\n\nFinds it\n")
-    assert "its own\nPython is `volseg_acdc_0_3_2`" in page
+    assert "its own\nPython is `volseg_acdc_0_3_3`" in page
 
 
 def test_checksums_are_those_of_sha256sum(packed_once):
@@ -203,7 +203,7 @@ def test_checksums_are_those_of_sha256sum(packed_once):
 
 def test_the_zip_holds_the_folder(packed_once):
     folder = packed_once["acdc"]
-    with zipfile.ZipFile(folder.with_name("acdc_segmentation_v0.3.2.zip")) as archive:
+    with zipfile.ZipFile(folder.with_name("acdc_segmentation_v0.3.3.zip")) as archive:
         names = {name.removeprefix("acdc_segmentation/") for name in archive.namelist()}
         assert names == {*checksums.read(folder), checksums.NAME}
         assert archive.read("acdc_segmentation/LICENSE") == (folder / "LICENSE").read_bytes()

@@ -61,7 +61,7 @@ def test_the_environment_has_what_the_metadata_names_and_nothing_of_ours(elsewhe
 def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_acdc, tmp_path):
     home = tmp_path / "empty"
     home.mkdir()
-    with zipfile.ZipFile(packed_once["acdc"].with_name("acdc_segmentation_v0.3.2.zip")) as archive:
+    with zipfile.ZipFile(packed_once["acdc"].with_name("acdc_segmentation_v0.3.3.zip")) as archive:
         archive.extractall(home)
     folder = home / "acdc_segmentation"
     monai = ("-m", "monai.bundle", "run")
@@ -94,6 +94,6 @@ def test_the_unpacked_zip_trains_and_segments(packed_once, elsewhere, phantom_ac
 def test_two_packed_bundles_live_in_one_process_and_monai_loads_them(packed_once, elsewhere, tmp_path):
     done = elsewhere("-c", LOAD_BOTH, str(packed_once["acdc"].parent), cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1]) == {
-        "acdc": ["volseg_acdc_0_3_2"],
-        "covid19_slices": ["volseg_covid19_slices_0_1_1"],
+        "acdc": ["volseg_acdc_0_3_3"],
+        "covid19_slices": ["volseg_covid19_slices_0_1_2"],
     }

@@ -52,7 +52,7 @@ def test_a_bundle_of_several_channels_passes(tmp_path):
 
 
 def test_a_zip_is_looked_into(packed_once):
-    archive = packed_once["acdc"].with_name("acdc_segmentation_v0.3.2.zip")
+    archive = packed_once["acdc"].with_name("acdc_segmentation_v0.3.3.zip")
     assert all(finding.passed for finding in verify(archive))
 
 
@@ -106,13 +106,13 @@ def test_stale_metadata(packed):
 
 def test_packages_that_the_carried_code_imports_and_the_metadata_does_not_name(packed):
     change(packed, "metadata", "required_packages_version#pytorch-ignite", None)
-    assert "lacks pytorch-ignite, which volseg_acdc_0_3_2 imports" in told(packed, "metadata")
+    assert "lacks pytorch-ignite, which volseg_acdc_0_3_3 imports" in told(packed, "metadata")
 
 
 def test_a_version_that_is_not_that_of_the_python(packed):
     change(packed, "metadata", "changelog#0.1.1", "newer")
     change(packed, "metadata", "version", "0.1.1")
-    assert told(packed, "metadata") == "stale: version 0.1.1, but the Python is volseg_acdc_0_3_2"
+    assert told(packed, "metadata") == "stale: version 0.1.1, but the Python is volseg_acdc_0_3_3"
 
 
 def test_a_version_without_a_changelog_entry(packed):
