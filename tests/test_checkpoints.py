@@ -205,6 +205,22 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path):
     assert len(error.value.problems) == 1
 
 
+def test_heads_of_deep_supervision_come_and_go_with_the_network(tmp_path):
+    class Supervised(nn.Module):
+        def __init__(self, heads):
+            super().__init__()
+            self.body = nn.Linear(1, 1)
+            self.deep_supervision_heads = nn.ModuleList(nn.Linear(1, 1) for _ in range(heads))
+
+    without, with_heads = Supervised(0), Supervised(2)
+    own = with_heads.deep_supervision_heads[1].weight.clone()
+    for value, (network, other) in enumerate(((without, with_heads), (with_heads, without)), start=2):
+        nn.init.constant_(other.body.weight, value)
+        torch.save(other.state_dict(), tmp_path / "model.pt")
+        assert load_weights(network, tmp_path / "model.pt").body.weight.item() == value
+    assert torch.equal(with_heads.deep_supervision_heads[1].weight, own)
+
+
 def test_missing_weights_say_how_to_get_them(tmp_path):
     with pytest.raises(DataError, match="Train first"):
         load_weights(nn.Linear(1, 1), tmp_path / "none.pt")
