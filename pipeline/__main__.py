@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from pipeline.endings import NO_SPACE
 from pipeline.errors import DataError, Problem
+from pipeline.threads import wait_briefly
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     A file or a folder that the system refuses (no right, a file where a folder should be) is bad input, too; a full
     disk is failed work.
     """
+    wait_briefly()
     from pipeline.cli import app
 
     for stream in (sys.stdout, sys.stderr):
