@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from torch import nn
 
 from pipeline.checkpoints import load_weights
 from pipeline.errors import DataError, Problem
+
+logger = logging.getLogger("pipeline")
 
 FAR = 10.0  # the logit of what was looked at coarsely only: a probability below 1e-4
 
@@ -75,8 +78,10 @@ class EnsembleInferer(Inferer):
         """Read the further members, which belong to this network."""
         if not self.further or (self._read_for is not None and self._read_for() is network):
             return
-        again = self._read_for is not None
-        self._states = _read_states(network, [path for path in self.further if not again or os.path.isfile(path)])
+        gone = [] if self._read_for is None else [path for path in self.further if not os.path.isfile(path)]
+        if gone:
+            logger.warning("another network answers now, without what has gone: %s", ", ".join(gone))
+        self._states = _read_states(network, [path for path in self.further if path not in gone])
         self._read_for = weakref.ref(network)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-SPINS = "2000"  # turns of an empty loop; GNU OpenMP's own 300,000 are some tenths of a millisecond
+SPINS = "2000"  # turns of an empty loop; GNU OpenMP's own are 300,000 (libgomp's manual, GOMP_SPINCOUNT)
 
 
 def wait_briefly() -> None:

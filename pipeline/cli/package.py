@@ -33,7 +33,7 @@ def package(
     packed = packaging.package(
         bundle,
         output,
-        weights=weights or None,
+        weights=weights,
         overrides=settings(option),
         name=name,
         make_zip=make_zip,

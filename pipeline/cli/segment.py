@@ -65,7 +65,7 @@ def segment(
                 inputs[:-1],
                 inputs[-1],
                 bundle=found,
-                weights=weights or None,
+                weights=weights,
                 device=device,
                 preview=preview,
                 statistics=statistics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.errors import DataError, Problem
+from pipeline.structures import painting_order
 
 
 def target_labels(
@@ -45,9 +46,7 @@ def target_labels(
         problems.append(Problem(source, "a structure", "none but the background", "Name one"))
     if problems:
         raise DataError(problems)
-    painted = names
-    if any(members[one] < members[other] for index, one in enumerate(names) for other in names[index:]):
-        painted = sorted(names, key=lambda name: -sum(members[name] >= members[other] for other in names))
+    painted = painting_order(members)
     wanted = [(own or {}).get(name, structures[name][0]) for name in names]
     gapless = list(range(1, len(names) + 1))
     kept = sorted(wanted) == gapless

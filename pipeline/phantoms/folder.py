@@ -62,9 +62,9 @@ def _obstacles(out: Path, data: Iterable[str], *, name: str) -> list[Problem]:
     there = sorted(entry for entry in data if (out / entry).exists())
     if not there:
         return []
-    ours = _list(out).get("name") == name
-    found = ", ".join(there) + ("" if "datalist.json" in there and ours else ", which are not phantoms")
-    remedy = "Give --overwrite or another folder" if "datalist.json" in there and ours else "Give another folder"
+    ours = "datalist.json" in there and _list(out).get("name") == name
+    found = ", ".join(there) + ("" if ours else ", which are not phantoms")
+    remedy = "Give --overwrite or another folder" if ours else "Give another folder"
     return [Problem(str(out), "a folder without data", found, remedy)]
 
 

@@ -16,7 +16,7 @@ from nibabel.orientations import io_orientation
 
 from pipeline.errors import DataError, Problem
 from pipeline.transforms.interpolation import resample
-from pipeline.volumes import slice_axis, thick_axes
+from pipeline.volumes import slice_axis, thick_axis
 
 
 class Spacingd(MonaiSpacingd):
@@ -107,7 +107,7 @@ def _slices_last(image: MetaTensor, *, axial: bool) -> MetaTensor:
     order = [0, 1, 2]
     if axial:
         order = np.argsort(io_orientation(image.affine.cpu().numpy())[:, 0]).tolist()  # right-left, front-back, up
-        across = across if thick_axes(distances) or image.shape[3] == 1 else order[2]
+        across = across if thick_axis(distances) is not None or image.shape[3] == 1 else order[2]
     order = [axis for axis in order if axis != across] + [across]
     if order == [0, 1, 2]:
         return image

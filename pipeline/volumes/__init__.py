@@ -7,7 +7,7 @@ from pipeline.volumes.grid import (
     shape,
     slice_axis,
     spacing,
-    thick_axes,
+    thick_axis,
     trimmed,
 )
 from pipeline.volumes.masks import read_mask, write_mask
@@ -40,7 +40,7 @@ __all__ = [
     "slice_axis",
     "spacing",
     "suffix_of",
-    "thick_axes",
+    "thick_axis",
     "trimmed",
     "write_mask",
 ]

@@ -89,13 +89,14 @@ def slice_axis(spacing: Sequence[float], shape: Sequence[int] = ()) -> int:
     """
     if len(shape) > 2 and shape[2] == 1:
         return 2
-    return next(iter(thick_axes(spacing)), 2)
+    thick = thick_axis(spacing)
+    return 2 if thick is None else thick
 
 
-def thick_axes(spacing: Sequence[float]) -> list[int]:
-    """The axis whose distance is 1.5 times both others, if there is one."""
+def thick_axis(spacing: Sequence[float]) -> int | None:
+    """The axis whose distance (mm) is 1.5 times both others; None where there is none."""
     _, second, largest = sorted(spacing)
-    return [list(spacing).index(largest)] if largest >= 1.5 * second else []
+    return list(spacing).index(largest) if largest >= 1.5 * second else None
 
 
 def affine(path: str | Path) -> np.ndarray:

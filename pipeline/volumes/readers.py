@@ -34,6 +34,7 @@ class LeanNiftiReader(NibabelReader):
     def read(self, data: Names, **kwargs: Any) -> Any:
         """nibabel's image of a file, or the list of those of several, with their headers as they stand."""
         self.filenames = ensure_tuple(data)
+        self._affines: dict[str, np.ndarray] = {}
         images = [nib.load(name) for name in self.filenames]
         return images if len(images) > 1 else images[0]
 
@@ -47,11 +48,14 @@ class LeanNiftiReader(NibabelReader):
         return np.append(size, 1) if len(size) == 2 else size
 
     def _get_affine(self, img: Any) -> np.ndarray:
-        found = affine(img.get_filename())
-        if len(self.filenames) < 2:
-            return found
-        first = affine(self.filenames[0])
-        return first if grid_distance(found, first, img.shape) <= GRID_MM else found
+        found, first = (self._affine_of(str(name)) for name in (img.get_filename(), self.filenames[0]))
+        return (first if grid_distance(found, first, img.shape) <= GRID_MM else found).copy()
+
+    def _affine_of(self, name: str) -> np.ndarray:
+        """Read once, though MONAI asks twice."""
+        if name not in self._affines:
+            self._affines[name] = affine(name)
+        return self._affines[name]
 
 
 class VolumeReader(ImageReader):
